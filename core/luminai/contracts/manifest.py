@@ -1,0 +1,102 @@
+"""The plugin manifest, ``luminai-plugin.toml``: read without importing the plugin, so that the hub can judge it before any of its code runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+PLUGIN_API: Final = "1.0"
+"""The plugin API number ``major.feature`` of this hub. A new hook or argument raises the feature, a changed meaning the major."""
+
+ENTRY_POINT_GROUP: Final = "luminai.plugins"
+MANIFEST_FILE: Final = "luminai-plugin.toml"
+SCHEMA_FILE: Final = "config.schema.json"
+
+PluginId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", min_length=2, max_length=32)]
+VersionRange = Annotated[str, Meta(pattern=r"^(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+$", max_length=64)]
+ClaimedPath = Annotated[str, Meta(pattern=r"^/([a-z0-9.][a-z0-9._-]*(/[a-z0-9._-]+)*)?$", max_length=64)]
+ScopeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$", max_length=64)]
+Line = Annotated[str, Meta(min_length=1, max_length=200)]
+
+Kind = Literal[
+    "personas",
+    "resonance_calculators",
+    "ai_providers",
+    "payment_providers",
+    "storage_backends",
+    "routes",
+    "models",
+    "services",
+    "decisions",
+    "health_checks",
+    "metrics",
+    "actions",
+    "schedules",
+    "event_types",
+    "subscriptions",
+    "webhooks",
+    "authenticators",
+    "secret_backends",
+    "extension_points",
+    "extensions",
+    "commands",
+]
+Grant = Literal["anonymous-routes", "secrets", "site-root"]
+
+
+class CommandClaim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command of ``luminai``: ``target`` is ``module:attribute`` of a click command, imported only when it is called."""
+
+    target: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=120)]
+    summary: Line
+
+
+class Manifest(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """What a plugin says about itself.
+
+    Attributes:
+        manifest: Format number of this file.
+        id: Plugin id: entry-point name, config section, URL segment.
+        api: Range of plugin API numbers it works with, e.g. ``>=1.0,<2``.
+        requires: Plugins that must run before it, with their version range (``"*"`` for any).
+        after: Plugins that start before it when they are enabled.
+        conflicts: Plugins that cannot run beside it.
+        provides: Hook names that it implements (and ``commands``); the hub refuses a plugin that contributes anything else.
+        paths: URL prefixes it claims; empty means ``/api/<id>`` if it provides routes. Outside ``/api/`` needs the grant ``site-root``.
+        tables: Whether it owns tables ``<id>__…``.
+        scopes: Scopes it defines with a title for people; each starts with ``<id>:``.
+        grants: What it asks of the operator: ``anonymous-routes``, ``secrets``, ``site-root``.
+        network: Hosts it calls.
+        reload: ``restart`` when it cannot be swapped in a running hub.
+        removal: What is left after purge, in one sentence.
+        commands: Commands that it adds to ``luminai``.
+    """
+
+    manifest: Literal[1]
+    id: PluginId
+    title: Line
+    summary: Line
+    api: VersionRange
+    requires: dict[PluginId, VersionRange | Literal["*"]] = {}
+    after: tuple[PluginId, ...] = ()
+    conflicts: tuple[PluginId, ...] = ()
+    provides: tuple[Kind, ...] = ()
+    paths: Annotated[tuple[ClaimedPath, ...], Meta(max_length=16)] = ()
+    tables: bool = False
+    scopes: dict[ScopeName, Line] = {}
+    grants: tuple[Grant, ...] = ()
+    network: tuple[str, ...] = ()
+    reload: Literal["hot", "restart"] = "hot"
+    removal: Line = "Nothing is left."
+    commands: dict[PluginId, CommandClaim] = {}
+
+    @property
+    def table_prefix(self) -> str:
+        """Prefix of its tables, e.g. ``storage_local__``."""
+        return f"{self.id.replace('-', '_')}__"
+
+    @property
+    def claimed_paths(self) -> tuple[str, ...]:
+        """URL prefixes it claims, the default filled in."""
+        return self.paths or ((f"/api/{self.id}",) if "routes" in self.provides else ())
