@@ -89,6 +89,6 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
         "Webhook",
     ),
     "luminai.data.types": ("JSONText", "UTCDateTime", "metadata_for"),
-    "luminai.http.requests": ("actor_of", "client_address"),
-    "luminai.http.pages": ("Page", "page_limit"),
+    "luminai.http.requests": ("actor_of", "client_address", "log_field", "request_id", "signed_in"),
+    "luminai.http.pages": ("Page", "page_cursor", "page_limit"),
 }

@@ -1,0 +1,1 @@
+"""The plugin host: discovery, manifest, config check, order, lifecycle, generations, report."""
