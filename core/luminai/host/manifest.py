@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from luminai.contracts.errors import HubError, ProblemItem
-from luminai.contracts.manifest import Manifest
+from luminai.contracts.manifest import MANIFEST_FILE, Manifest
 
 MAX_MANIFEST_BYTES = 64 * 1024
 
@@ -25,37 +25,39 @@ def read_manifest(path: Path, *, expected_id: str) -> Manifest:
     Raises:
         BadManifest: missing, too large, not TOML, of another shape, or of another plugin.
     """
-
-    def bad(detail: str, hint: str = "", line: int = 0) -> BadManifest:
-        item = ProblemItem(detail=detail, file=path.name, line=line, hint=hint)
-        return BadManifest(f"{path.name} of {expected_id}: {detail}", hint=hint, errors=[item], plugin=expected_id, phase="manifest")
-
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise bad(f"cannot be read ({error.strerror})", "Ship it as package data beside the package's __init__.py.") from error
+        raise _bad(
+            expected_id, f"cannot be read ({error.strerror})", "Ship it as package data beside the package's __init__.py."
+        ) from error
     if len(raw) > MAX_MANIFEST_BYTES:
-        raise bad(f"is larger than {MAX_MANIFEST_BYTES} bytes")
+        raise _bad(expected_id, f"is larger than {MAX_MANIFEST_BYTES} bytes")
     try:
         table = tomllib.loads(raw.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise bad(f"is not TOML: {error}") from error
+        raise _bad(expected_id, f"is not TOML: {error}") from error
     try:
         manifest = msgspec.convert(table, Manifest)
     except msgspec.ValidationError as error:
-        raise bad(str(error), "docs/reference/manifest.md lists every key.") from error
-    if manifest.id != expected_id:
-        raise bad(f"says id {manifest.id!r} but the entry point is named {expected_id!r}", "Give both the same name.")
-    _check_own_names(manifest, bad)
+        raise _bad(expected_id, str(error), "docs/reference/manifest.md lists every key.") from error
+    _check_own_names(manifest, expected_id)
     return manifest
 
 
-def _check_own_names(manifest: Manifest, bad: object) -> None:
-    """Refuse names outside the plugin's own namespace."""
-    assert callable(bad)  # noqa: S101 - a closure of the caller
+def _check_own_names(manifest: Manifest, expected_id: str) -> None:
+    """Refuse another plugin's id and names outside the plugin's own namespace."""
+    if manifest.id != expected_id:
+        raise _bad(expected_id, f"says id {manifest.id!r}, the entry point is named {expected_id!r}", "Give both the same name.")
     for scope in manifest.scopes:
         if not scope.startswith(f"{manifest.id}:"):
-            raise bad(f"scope {scope!r} does not start with {manifest.id!r}:", f"Name it {manifest.id}:{scope.partition(':')[2]}.")
+            verb = scope.partition(":")[2]
+            raise _bad(expected_id, f"scope {scope!r} does not start with '{manifest.id}:'", f"Name it {manifest.id}:{verb}.")
     for path in manifest.paths:
         if not path.startswith("/api/") and "site-root" not in manifest.grants:
-            raise bad(f"path {path!r} lies outside /api/", 'Claim a path below /api/, or ask for the grant "site-root".')
+            raise _bad(expected_id, f"path {path!r} lies outside /api/", 'Claim a path below /api/, or ask for the grant "site-root".')
+
+
+def _bad(plugin: str, detail: str, hint: str = "") -> BadManifest:
+    item = ProblemItem(detail=detail, file=MANIFEST_FILE, hint=hint)
+    return BadManifest(f"{MANIFEST_FILE} of {plugin} {detail}", hint=hint, errors=[item], plugin=plugin, phase="manifest")

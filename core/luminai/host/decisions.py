@@ -1,0 +1,142 @@
+"""Decision chains: ordered async steps with a declared combination rule and a declared meaning of failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from luminai.contracts.errors import Conflict, Forbidden, HubError, Unavailable
+from luminai.contracts.runtime import Decision, DecisionRule, Denied
+from luminai.host.order import start_order
+
+_log = logging.getLogger("luminai.decisions")
+
+
+class Step:
+    """One plugin's part in a chain, with its counts."""
+
+    __slots__ = ("calls", "decision", "failures", "owner", "seconds")
+
+    def __init__(self, owner: str, decision: Decision) -> None:
+        self.owner = owner
+        self.decision = decision
+        self.calls = 0
+        self.failures = 0
+        self.seconds = 0.0
+
+    async def run(self, subject: Any) -> Any:
+        """Await the step within its deadline; time and failures are counted under its owner."""
+        began = time.perf_counter()
+        self.calls += 1
+        try:
+            async with asyncio.timeout(self.decision.timeout):
+                return await self.decision.decide(subject)
+        except Exception as error:
+            self.failures += 1
+            _log.warning("decision.step.failed", extra={"plugin": self.owner, "point": self.decision.point, "error": repr(error)})
+            raise
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+class DecisionTable:
+    """The chains of one generation, by point."""
+
+    def __init__(self) -> None:
+        self._chains: dict[str, tuple[Step, ...]] = {}
+
+    def add(self, owner: str, decisions: Iterable[Decision]) -> None:
+        """Put a plugin's steps into their chains, ordered by ``before`` and ``after`` with the order of arrival as tie-break.
+
+        Raises:
+            Conflict: unknown rule, two steps of one plugin in one chain, or a circle of before and after.
+        """
+        for decision in decisions:
+            rule = decision.point.partition(".")[0]
+            if rule not in set(DecisionRule):
+                raise Conflict(
+                    f"decision point {decision.point!r} has no rule",
+                    code="bad-decision",
+                    hint="Start it with guard, filter, choose or price.",
+                )
+            chain = self._chains.get(decision.point, ())
+            if any(step.owner == owner for step in chain):
+                raise Conflict(f"{owner} has two steps in {decision.point}", code="bad-decision", hint="Make them one.")
+            self._chains[decision.point] = _ordered((*chain, Step(owner, decision)))
+
+    def remove(self, owner: str) -> None:
+        """Take a plugin's steps out."""
+        for point, chain in list(self._chains.items()):
+            self._chains[point] = tuple(step for step in chain if step.owner != owner)
+
+    def chain(self, point: str) -> tuple[Step, ...]:
+        """Return the steps of a point in order."""
+        return self._chains.get(point, ())
+
+    async def guard(self, point: str, subject: Any) -> None:
+        """Raise unless every step allows; a failing or late step denies (fail closed)."""
+        for step in self.chain(point):
+            try:
+                answer = await step.run(subject)
+            except HubError:
+                raise
+            except Exception as error:
+                raise Forbidden(
+                    f"{step.owner} could not decide", code="guard-failed", plugin=step.owner, hint="Try again later."
+                ) from error
+            if isinstance(answer, Denied):
+                raise Forbidden(answer.reason, code=answer.code, hint=answer.hint, plugin=step.owner)
+            if answer is not None:
+                raise Forbidden(f"{step.owner} gave no valid answer", code="guard-failed", plugin=step.owner)
+
+    async def choose(self, point: str, subject: Any) -> Any | None:
+        """Return the first answer that is not None; a failing step is skipped."""
+        for step in self.chain(point):
+            try:
+                answer = await step.run(subject)
+            except Exception:  # noqa: BLE001, S112 - counted and logged by the step; the rule is to go on
+                continue
+            if answer is not None:
+                return answer
+        return None
+
+    async def filter(self, point: str, value: Any) -> Any:
+        """Fold ``value`` through the steps; a failing step is skipped."""
+        for step in self.chain(point):
+            try:
+                value = await step.run(value)
+            except Exception:  # noqa: BLE001, S112 - as above
+                continue
+        return value
+
+    async def price(self, point: str, subject: Any) -> int:
+        """Return the sum of the steps' amounts; a failing step or one that is no whole number denies."""
+        total = 0
+        for step in self.chain(point):
+            try:
+                amount = await step.run(subject)
+            except Exception as error:
+                raise Unavailable(f"{step.owner} could not name a price", code="price-failed", plugin=step.owner) from error
+            if not isinstance(amount, int) or isinstance(amount, bool):
+                raise Unavailable(f"{step.owner} gave no whole amount", code="price-failed", plugin=step.owner)
+            total += amount
+        return total
+
+
+def _ordered(chain: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Sort by before/after; positions are the tie-break, so that the plugins' start order holds where nothing is said."""
+    names = {step.owner: f"{position:04d}" for position, step in enumerate(chain)}
+    edges: dict[str, list[str]] = {name: [] for name in names.values()}
+    for step in chain:
+        edges[names[step.owner]] += [names[other] for other in step.decision.after if other in names]
+        for other in step.decision.before:
+            if other in names:
+                edges[names[other]].append(names[step.owner])
+    order, cycles = start_order(edges)
+    if cycles:
+        owners = " → ".join(chain[int(position)].owner for position in cycles[0])
+        raise Conflict(f"{chain[0].decision.point}: before and after go round: {owners}", code="bad-decision")
+    return tuple(chain[int(position)] for position in order)

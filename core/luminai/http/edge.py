@@ -1,0 +1,133 @@
+"""The outermost ASGI layer: request id, dispatch by prefix, security headers, last-resort errors, access line.
+
+It sees every request, 404 and 405 included, which middleware inside an app does not.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from litestar.types import Message, Receive, Scope, Send
+
+from luminai.contracts.errors import HubError
+from luminai.http.problems import send_problem
+from luminai.http.requests import STATE_KEY, RequestState
+from luminai.http.table import AppEntry, PrefixTable
+from luminai.telemetry.access import AccessLog
+
+_log = logging.getLogger("luminai.http")
+
+_COMMON: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_STRICT: Final = [(b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")]
+
+
+class Edge:
+    """The application that the server runs. ``table`` is swapped by one assignment when a new generation takes over.
+
+    Args:
+        table: Prefixes of the serving generation.
+        generation: Its number, shown as ``Luminai-Generation`` in every response.
+        access_log: Where the line of each request goes; None for none.
+        lifespan: ``async (receive, send)`` that answers the server's lifespan messages.
+    """
+
+    def __init__(self, table: PrefixTable, *, generation: int, access_log: AccessLog | None, lifespan: Callable[..., Any]) -> None:
+        self.table = table
+        self._access_log = access_log
+        self._lifespan = lifespan
+        self._prefix = os.urandom(5).hex()
+        self._count = 0
+        self.announce(generation)
+
+    def announce(self, generation: int) -> None:
+        """Show ``generation`` in every response from now on."""
+        self._headers = [*_COMMON, (b"luminai-generation", str(generation).encode())]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]
+            await self._lifespan(receive, send)
+            return
+        began = time.perf_counter()
+        self._count += 1
+        client = scope.get("client")
+        authorization = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-api-key" and authorization is None:
+                authorization = b"Bearer " + value
+        state = RequestState(f"req_{self._prefix}{self._count:08x}", client[0] if client else "", authorization)
+        given = scope.get(STATE_KEY)
+        if given is not None:  # a request made inside this process by its own trusted caller
+            state.actor = given.actor
+        scope[STATE_KEY] = state  # type: ignore[typeddict-unknown-key]
+        entry = self.table.find(scope["path"])
+        state.owner = entry.owner
+        if scope["type"] == "websocket":
+            await self._enter(entry, scope, receive, send)
+            return
+        method = scope["method"]
+        if method == "HEAD":
+            scope["method"] = "GET"  # type: ignore[typeddict-item]
+        await self._enter(entry, scope, receive, self._sender(state, send, method == "HEAD"))
+        if self._access_log is not None:
+            actor = state.actor
+            self._access_log.write(
+                (
+                    time.time(),
+                    state.request_id,
+                    method,
+                    scope["path"],
+                    state.status,
+                    (time.perf_counter() - began) * 1000,
+                    entry.owner,
+                    actor.id if actor else "",
+                    state.client,
+                    state.extra,
+                )
+            )
+
+    async def _enter(self, entry: Any, scope: Scope, receive: Receive, send: Send) -> None:
+        if not isinstance(entry, AppEntry):
+            await send_problem(scope, receive, send, entry.error)
+            return
+        entry.inflight += 1
+        try:
+            await entry.app(scope, receive, send)
+        except Exception:
+            state: RequestState = scope[STATE_KEY]  # type: ignore[typeddict-item]
+            _log.exception("request.crashed", extra={"plugin": entry.owner, "path": scope["path"]})
+            if state.status or scope["type"] != "http":
+                raise
+            await send_problem(scope, receive, send, HubError("Something went wrong in the hub."))
+        finally:
+            entry.leave()
+
+    def _sender(self, state: RequestState, send: Send, drop_body: bool) -> Send:
+        common = self._headers
+
+        async def sender(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                state.status = message["status"]
+                headers = list(message.get("headers", ()))
+                strict = not any(name == b"content-security-policy" for name, _ in headers)
+                headers += common
+                if strict:
+                    headers += _STRICT
+                headers.append((b"x-request-id", state.request_id.encode()))
+                message["headers"] = headers
+            elif drop_body:
+                message = {**message, "body": b""}  # type: ignore[misc,assignment]
+            await send(message)
+
+        return sender

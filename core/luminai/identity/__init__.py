@@ -1,0 +1,1 @@
+"""Who acts: API keys and the operator's one-time set-up token."""
