@@ -1,0 +1,1 @@
+"""Configuration: layers, provenance, secrets, problems with file and line."""

@@ -1,0 +1,204 @@
+"""All that is wrong with a configuration, at once: file, line, key, expected shape, nearest key.
+
+msgspec makes the typed object but stops at its first error, so JSON Schema judges first. Importing ``jsonschema`` takes 40 to 65 ms; a section whose
+verdict is known from an earlier start is not judged again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from luminai.config.binding import schema_of
+from luminai.config.layers import Configuration
+from luminai.config.positions import KeyPath
+from luminai.config.settings import Settings
+from luminai.contracts.errors import ProblemItem
+
+_DURATION: Final = re.compile(r"^P(?!$)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$")
+_JUDGE: Final = "1"
+MAX_PROBLEMS: Final = 100
+
+
+class VerdictCache:
+    """Remembers sections that were found right, by hash. Only good verdicts are kept: a problem is always judged afresh."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "config-verdicts"
+        try:
+            self._good = set(self._file.read_text().split())
+        except (OSError, UnicodeDecodeError):
+            self._good = set()
+
+    def knows(self, verdict: str) -> bool:
+        """Tell whether this was judged right before."""
+        return verdict in self._good
+
+    def add(self, verdict: str) -> None:
+        """Remember a good verdict; where the disk does not allow it, do without."""
+        self._good.add(verdict)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text("\n".join(sorted(self._good)[-2000:]))
+        except OSError:
+            return
+
+
+def check_core(config: Configuration, *, installed_ids: Iterable[str] = ()) -> list[ProblemItem]:
+    """Return every problem with the core's own settings and with what could not be read. Plugins' own sections are not looked into."""
+    problems = list(config.problems)
+    table = {key: value for key, value in config.table.items() if key != "plugins"}
+    sections = config.table.get("plugins", {})
+    if isinstance(sections, dict):
+        bare = {plugin: _without_config(section) for plugin, section in sections.items()}
+        problems += judge(schema_of(Settings), table | {"plugins": bare}, config, ())
+        near_to = list(installed_ids)
+        for plugin in sections if near_to else ():
+            near = difflib.get_close_matches(plugin, near_to, n=1)
+            if plugin not in near_to and near:
+                problems.append(
+                    _item(config, ("plugins", plugin), f"no plugin {plugin} is installed", f"Did you mean {near[0]}?", "unknown-plugin")
+                )
+    else:
+        problems += judge(schema_of(Settings), config.table, config, ())
+    return problems[:MAX_PROBLEMS]
+
+
+def check_plugin_config(config: Configuration, plugin_id: str, schema: dict[str, Any] | None, cache: VerdictCache) -> list[ProblemItem]:
+    """Return every problem with ``[plugins.<id>.config]``, judged by the plugin's committed schema (None: it has no settings)."""
+    settings = config.settings.plugins.get(plugin_id)
+    section = settings.config if settings else {}
+    path: KeyPath = ("plugins", plugin_id, "config")
+    if schema is None:
+        return [_item(config, path, f"plugin {plugin_id} has no settings", "Take the table out.")] if section else []
+    verdict = hashlib.blake2b(msgspec.json.encode((_JUDGE, schema, section)), digest_size=16).hexdigest()
+    if cache.knows(verdict):
+        return []
+    problems = judge(schema, section, config, path)
+    if not problems:
+        cache.add(verdict)
+    return problems[:MAX_PROBLEMS]
+
+
+def judge(schema: dict[str, Any], section: Any, config: Configuration, at: KeyPath) -> list[ProblemItem]:
+    """Return every way in which ``section``, which stands at ``at``, breaks the schema. References to other documents are refused, never fetched."""
+    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415 - dear to import, often not needed
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
+    from referencing import Registry  # noqa: PLC0415
+    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+
+    formats = FormatChecker()
+    formats.checks("duration")(lambda value: not isinstance(value, str) or bool(_DURATION.match(value)))
+    validator = Draft202012Validator(schema, format_checker=formats, registry=Registry())
+    try:
+        Draft202012Validator.check_schema(schema)
+        found = sorted(validator.iter_errors(section), key=lambda error: [str(part) for part in error.absolute_path])
+    except SchemaError as error:
+        return [_item(config, at, f"the plugin's own schema is wrong: {error.message}", "Tell its author.", "schema-invalid")]
+    except Unresolvable as error:
+        return [
+            _item(config, at, f"the plugin's schema refers to {error.ref}, which is never fetched", "Tell its author.", "schema-invalid")
+        ]
+    return [item for error in found for item in _explain(_branch(error), config, at)]
+
+
+def _branch(error: Any) -> Any:
+    """Of a failed anyOf or oneOf, return the error in the branch that fits best: the one that the tag names, else the deepest."""
+    if error.validator not in ("anyOf", "oneOf") or not error.context:
+        return error
+    wrong_tag = {inner.schema_path[0] for inner in error.context if inner.validator in ("const", "enum", "type") and len(inner.path) <= 1}
+    fitting = [inner for inner in error.context if inner.schema_path[0] not in wrong_tag] or list(error.context)
+    return _branch(max(fitting, key=lambda inner: len(inner.absolute_path)))
+
+
+def _explain(error: Any, config: Configuration, at: KeyPath) -> list[ProblemItem]:
+    path: KeyPath = (*at, *error.absolute_path)
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = list(error.schema.get("properties", {}))
+        return [
+            _item(config, (*path, key), f"there is no key {key}", _nearest(key, known), "unknown-key")
+            for key in error.instance
+            if key not in known
+        ]
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        return [
+            _item(config, (*path, key), "is missing", f"Write {key} = {_shape(_property(error.schema, key))}.", "missing")
+            for key in missing[:1]
+        ]
+    value = error.instance
+    if error.validator == "enum":
+        options = [str(option) for option in error.validator_value]
+        return [_item(config, path, f"is {value!r}, expected one of {', '.join(options)}", _nearest(str(value), options), "not-allowed")]
+    if error.schema.get("writeOnly"):  # a secret: never echo what stands there
+        hint = "Write a reference such as env:NAME or file:/path."
+        return [_item(config, path, "must be a reference to a secret, not the secret", hint, "literal-secret")]
+    detail = f"is {_short(value)}, expected {_shape(error.schema)}"
+    return [_item(config, path, detail, str(error.schema.get("description", "")), "wrong-value")]
+
+
+def _item(config: Configuration, path: KeyPath, detail: str, hint: str = "", code: str = "") -> ProblemItem:
+    origin = config.origin(path)
+    if origin.layer == "default":  # a missing key: point at the table that should hold it
+        origin = next((found for depth in range(len(path) - 1, 0, -1) if (found := config.origin(path[:depth])).layer != "default"), origin)
+    file = origin.place if origin.layer != "default" else "config.toml"
+    return ProblemItem(detail=detail, pointer=".".join(map(str, path)), code=code, hint=hint, file=file, line=origin.line)
+
+
+def _nearest(word: str, options: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean {near[0]}?"
+    return f"Known: {', '.join(options[:12])}." if options else ""
+
+
+def _property(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = schema.get("properties", {}).get(key, {})
+    return found
+
+
+def _shape(schema: Mapping[str, Any]) -> str:
+    """Say in words what a schema takes."""
+    if "enum" in schema:
+        return "one of " + ", ".join(map(str, schema["enum"]))
+    for combined in ("anyOf", "oneOf"):
+        if combined in schema:
+            return " or ".join(_shape(option) for option in schema[combined])
+    kind = schema.get("type", "a value")
+    words = {
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "text",
+        "boolean": "true or false",
+        "array": "a list",
+        "object": "a table",
+    }
+    text = words.get(kind, str(kind)) if isinstance(kind, str) else " or ".join(words.get(one, one) for one in kind)
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None or high is not None:
+        text += f" from {low}" if low is not None else ""
+        text += f" to {high}" if high is not None else ""
+    if schema.get("maxLength") is not None:
+        text += f" of at most {schema['maxLength']} characters"
+    if schema.get("pattern"):
+        text += f" like {schema['pattern']}"
+    if schema.get("format"):
+        text += f" ({schema['format']})"
+    if kind == "array" and isinstance(schema.get("items"), Mapping) and schema["items"]:
+        text += f" of {_shape(schema['items'])}"
+    return text
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _without_config(section: Any) -> Any:
+    return {key: value for key, value in section.items() if key != "config"} if isinstance(section, dict) else section

@@ -1,0 +1,1 @@
+"""Engines, unit of work, migrations, ids and column types."""

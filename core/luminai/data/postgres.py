@@ -1,0 +1,122 @@
+"""PostgreSQL through asyncpg: the same units, serializable, retried when the server says that they met."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, Select, make_url, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.orm import Session
+
+from luminai.contracts.errors import ConfigRejected, DeadlineExceeded, Unavailable
+from luminai.data.database import Unit
+
+T = TypeVar("T")
+POOL: Final = 16
+_SERIALIZATION: Final = ("40001", "40P01")
+_REQUIRES: Final = "Install luminai[postgres] (asyncpg)."
+
+
+class PostgresEngine:
+    """A PostgreSQL database, shared by any number of hubs."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+            self._engine = create_async_engine(parsed, pool_size=POOL, max_overflow=4, pool_timeout=5, pool_pre_ping=False)
+        except ModuleNotFoundError as error:
+            raise ConfigRejected("PostgreSQL needs asyncpg, which is not installed.", hint=_REQUIRES) from error
+        except Exception as error:
+            raise ConfigRejected("database.url cannot be read.", hint="postgresql://user@host:5432/name") from error
+
+    async def open(self) -> None:
+        """Connect once."""
+        await self.read(lambda session: session.execute(text("SELECT 1")).scalar(), 10)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._engine.dispose()
+
+    async def read(self, unit: Unit[T], seconds: float) -> T:
+        """Run a unit in one read-only snapshot."""
+        return await self._within(seconds, lambda: self._once(unit, "REPEATABLE READ", read_only=True, seconds=seconds))
+
+    async def write(self, unit: Unit[T], seconds: float) -> T:
+        """Run a unit serializably; while the server answers that it met another one, run it again until the deadline."""
+
+        async def until_alone() -> T:
+            attempt = 0
+            while True:
+                try:
+                    return await self._once(unit, "SERIALIZABLE", read_only=False, seconds=seconds)
+                except DBAPIError as error:
+                    if _sqlstate(error) not in _SERIALIZATION:
+                        raise
+                attempt += 1
+                await asyncio.sleep(random.uniform(0, min(0.25, 0.002 * 2**attempt)))
+
+        return await self._within(seconds, until_alone)
+
+    async def migrate(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on a connection of its own; it begins and commits by itself."""
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def stream(self, query: Select[Any], batch: int) -> AsyncIterator[Any]:
+        """Yield rows from a server-side cursor in one snapshot."""
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.stream(query.execution_options(yield_per=batch)) as rows:
+                async for row in rows:
+                    yield row
+
+    async def _once(self, unit: Unit[T], isolation: str, *, read_only: bool, seconds: float) -> T:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(isolation_level=isolation, postgresql_readonly=read_only)
+            await _limit(connection, seconds)
+            result = await connection.run_sync(_run, unit)
+            await connection.commit()
+            return result
+
+    async def _within(self, seconds: float, run: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(seconds):
+                return await run()
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"The database did not answer within {seconds:g} s.", code="database-deadline") from error
+        except DBAPIError as error:
+            if _sqlstate(error) == "57014" and time.perf_counter() - began >= seconds * 0.9:
+                raise DeadlineExceeded(f"The database did not answer within {seconds:g} s.", code="database-deadline") from error
+            if error.connection_invalidated or _sqlstate(error).startswith(("08", "57P")):
+                raise _unreachable() from error
+            raise
+        except (OSError, PoolTimeoutError) as error:
+            raise _unreachable() from error
+
+
+def _run(connection: Connection, unit: Unit[T]) -> T:
+    with Session(bind=connection, join_transaction_mode="create_savepoint") as session:
+        result = unit(session)
+        session.commit()
+    return result
+
+
+async def _limit(connection: AsyncConnection, seconds: float) -> None:
+    await connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}"))
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "") or "")
+
+
+def _unreachable() -> Unavailable:
+    return Unavailable("The database does not answer.", code="database-unreachable", hint="Check database.url and the server.", retry_after=5)

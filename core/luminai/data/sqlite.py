@@ -1,0 +1,160 @@
+"""SQLite: one writer thread with group commit, a few reader threads that cannot write.
+
+Sync SQLAlchemy in threads measured three to five times faster than its async engine, and one writer with ``BEGIN IMMEDIATE`` loses no update. Each unit has
+its savepoint inside a batch that is committed (and synced to disk) once, then all callers of the batch hear of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+from sqlalchemy import Connection, Select, create_engine, event
+from sqlalchemy import Engine as SyncEngine
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+
+from luminai.contracts.errors import Conflict, Unavailable
+from luminai.data.database import Unit
+from luminai.data.sqlite_writer import Running, Writer, storage_error
+
+T = TypeVar("T")
+READERS: Final = 3
+STREAMS: Final = 4
+QUICK_CHECK_BYTES: Final = 64 * 1024 * 1024
+FILE_NAME: Final = "hub.sqlite3"
+
+
+class SQLiteEngine:
+    """One SQLite file, held by this process alone."""
+
+    dialect = "sqlite"
+
+    def __init__(self, data_dir: Path) -> None:
+        self._dir = data_dir
+        self._path = data_dir / FILE_NAME
+        self._lock: IO[str] | None = None
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="luminai-sqlite-reader")
+        self._streams = asyncio.Semaphore(STREAMS)
+        self._write_engine = _engine(self._path, "BEGIN IMMEDIATE", query_only=False, pool=1)
+        self._read_engine = _engine(self._path, "BEGIN", query_only=True, pool=READERS + STREAMS)
+        self._writer = Writer(self._write_engine, self._path)
+
+    async def open(self) -> None:
+        """Take the data folder, look at the file, start the writer."""
+        self._dir.mkdir(parents=True, exist_ok=True)
+        self._hold()
+        try:
+            await asyncio.to_thread(self._examine)
+        except DatabaseError as error:
+            self._release()
+            raise storage_error(error) from error
+        except Unavailable:
+            self._release()
+            raise
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Finish queued units and let go of the file."""
+        await asyncio.to_thread(self._writer.stop)
+        self._readers.shutdown(wait=True)
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+        self._release()
+
+    async def write(self, unit: Unit[T], seconds: float) -> T:
+        """Queue a unit for the writer and wait for its batch to be durable."""
+        result: T = await self._writer.submit(unit, seconds)
+        return result
+
+    async def read(self, unit: Unit[T], seconds: float) -> T:
+        """Run a unit on a reader thread."""
+        running = Running(unit, seconds)
+        future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, running)
+        result: T = await running.within_deadline(future)
+        return result
+
+    async def migrate(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` on the writer's connection, between batches."""
+        result: T = await self._writer.submit_raw(work)
+        return result
+
+    async def stream(self, query: Select[Any], batch: int) -> AsyncIterator[Any]:
+        """Yield rows from one read transaction, ``batch`` at a time."""
+        loop = asyncio.get_running_loop()
+        async with self._streams:
+            connection = await loop.run_in_executor(self._readers, self._read_engine.connect)
+            try:
+                result = await loop.run_in_executor(self._readers, lambda: connection.execution_options(yield_per=batch).execute(query))
+                while rows := await loop.run_in_executor(self._readers, result.fetchmany, batch):
+                    for row in rows:
+                        yield row
+            finally:
+                connection.close()
+
+    def _read(self, running: Running) -> Any:
+        with self._read_engine.connect() as connection, Session(bind=connection) as session:
+            raw = connection.connection.driver_connection
+            running.begin(raw)
+            try:
+                return running.unit(session)
+            except DatabaseError as error:
+                raise storage_error(error) from error
+            finally:
+                running.end()
+
+    def _hold(self) -> None:
+        self._lock = (self._dir / "hub.lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            self._lock = None
+            raise Conflict(
+                f"Another process holds the data folder {self._dir.name}.",
+                code="database-in-use",
+                hint="Talk to the running hub instead, or stop it; to run several hubs, use PostgreSQL (database.url).",
+            ) from error
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _examine(self) -> None:
+        """Set WAL once, and refuse a damaged file before anything is built on it (files too large for a quick look are trusted)."""
+        with self._write_engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            if not isinstance(raw, sqlite3.Connection):
+                raise TypeError("unexpected driver")
+            raw.execute("PRAGMA journal_mode=WAL")
+            if self._path.stat().st_size <= QUICK_CHECK_BYTES:
+                verdict = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if verdict != "ok":
+                    raise Unavailable(f"The database is damaged: {verdict}", code="database-damaged", hint="Restore a backup of the data folder.")
+
+
+def _engine(path: Path, begin: str, *, query_only: bool, pool: int) -> SyncEngine:
+    engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_size=pool, max_overflow=0, connect_args={"check_same_thread": False})
+
+    def on_connect(raw: sqlite3.Connection, _: object) -> None:
+        raw.isolation_level = None  # the driver begins nothing by itself
+        raw.execute("PRAGMA busy_timeout=5000")
+        raw.execute("PRAGMA synchronous=FULL")  # NORMAL loses acknowledged commits in a power cut
+        raw.execute("PRAGMA foreign_keys=ON")
+        if query_only:
+            raw.execute("PRAGMA query_only=ON")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    return engine

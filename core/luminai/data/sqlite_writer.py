@@ -1,0 +1,258 @@
+"""The thread that writes to SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy import Engine as SyncEngine
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from luminai.contracts.errors import DeadlineExceeded, HubError, Unavailable
+
+BATCH: Final = 256
+QUEUE: Final = 5000
+_AGAIN: Final = 0.05
+
+
+class Running:
+    """A unit with its deadline, which may be queued, running or done."""
+
+    __slots__ = ("_lock", "_raw", "abandoned", "seconds", "unit")
+
+    def __init__(self, unit: Callable[[Session], Any], seconds: float) -> None:
+        self.unit = unit
+        self.seconds = seconds
+        self.abandoned = False
+        self._raw: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, raw: Any) -> None:
+        """Note the connection that the unit runs on, so that it can be interrupted."""
+        with self._lock:
+            self._raw = raw
+
+    def end(self) -> None:
+        """Forget the connection: from now on it serves another unit."""
+        with self._lock:
+            self._raw = None
+
+    async def within_deadline(self, future: asyncio.Future[Any]) -> Any:
+        """Return the future's result; past the deadline interrupt the running query again and again until it has ended.
+
+        Raises:
+            DeadlineExceeded: it did not end in time.
+        """
+        try:
+            done, _ = await asyncio.wait((future,), timeout=self.seconds)
+            if done:
+                return future.result()
+            self.abandoned = True
+            while not done:
+                self._interrupt()
+                done, _ = await asyncio.wait((future,), timeout=_AGAIN)
+        except asyncio.CancelledError:
+            self.abandoned = True  # still queued: dropped; already running: it completes, nobody hears of it
+            future.cancel()
+            raise
+        if future.exception() is None:
+            return future.result()  # it was faster than the interrupt
+        raise DeadlineExceeded(f"The database did not answer within {self.seconds:g} s.", code="database-deadline") from future.exception()
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            if self._raw is not None:
+                self._raw.interrupt()
+
+
+class _Job:
+    __slots__ = ("future", "loop", "running", "work")
+
+    def __init__(self, running: Running, work: Callable[[Connection], Any] | None) -> None:
+        self.running = running
+        self.work = work
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+
+
+Answer = tuple[_Job, Any, Exception | None]
+
+
+class _TransactionLostError(Exception):
+    """SQLite rolled the whole transaction back under a failing unit (an interrupt or a full disk does that)."""
+
+    def __init__(self, job: _Job, failure: Exception) -> None:
+        super().__init__()
+        self.job = job
+        self.failure = failure
+
+
+class Writer:
+    """Takes what waits, runs it in one transaction, commits once, answers all."""
+
+    def __init__(self, engine: SyncEngine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE)  # None ends the thread
+        self._thread: threading.Thread | None = None
+        self._inode = 0
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._inode = self._path.stat().st_ino
+        self._thread = threading.Thread(target=self._serve, name="luminai-sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what is queued and end the thread."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+
+    async def submit(self, unit: Callable[[Session], Any], seconds: float) -> Any:
+        """Queue a unit and return its result once it is durable."""
+        job = _Job(Running(unit, seconds), None)
+        self._put(job)
+        return await job.running.within_deadline(job.future)
+
+    async def submit_raw(self, work: Callable[[Connection], Any]) -> Any:
+        """Queue work that begins and commits by itself."""
+        job = _Job(Running(lambda _: None, 0), work)
+        self._put(job)
+        return await job.future
+
+    def _put(self, job: _Job) -> None:
+        if self._thread is None:
+            raise Unavailable("The database is closed.", code="database-closed")
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise Unavailable(
+                "Too many writes are waiting.", code="write-queue-full", hint="Try again in a moment.", retry_after=1
+            ) from None
+
+    def _serve(self) -> None:
+        with self._engine.connect() as connection:
+            while True:
+                batch, after = self._take()
+                self._run(batch, connection)
+                if after is None:
+                    return
+                if after.work is not None:
+                    self._alone(connection, after)
+
+    def _take(self) -> tuple[list[_Job], _Job | None]:
+        """Wait for a job, then take what else waits: a batch of units, and what ended it (None for the end of the thread)."""
+        job = self._jobs.get()
+        batch: list[_Job] = []
+        while job is not None and job.work is None:
+            if not job.running.abandoned:
+                batch.append(job)
+            try:
+                following = self._jobs.get_nowait() if len(batch) < BATCH else job
+            except queue.Empty:
+                following = job
+            if following is job:
+                break
+            job = following
+        return batch, job
+
+    def _alone(self, connection: Connection, job: _Job) -> None:
+        try:
+            result = job.work(connection) if job.work else None
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            _answer([(job, None, error)])
+        else:
+            _answer([(job, result, None)])
+        finally:
+            if connection.in_transaction():
+                connection.rollback()
+
+    def _run(self, batch: Sequence[_Job], connection: Connection) -> None:
+        if not batch:
+            return
+        answers: list[Answer] = []
+        try:
+            if not self._in_place():
+                hint = "Stop the hub and restore the data folder."
+                raise Unavailable("The database file was moved or deleted while the hub runs.", code="database-gone", hint=hint)
+            with connection.begin():
+                for job in batch:
+                    answers.append(self._one(connection, job))
+        except _TransactionLostError as lost:
+            failed = [answer for answer in answers if answer[2] is not None] + [(lost.job, None, lost.failure)]
+            _answer(failed)
+            for job in batch:  # the others lost their work through no fault of their own: again, each alone
+                if all(job is not other for other, _, _ in failed):
+                    self._run([job], connection)
+            return
+        except DatabaseError as error:
+            failure: Exception = storage_error(error)
+            answers = [(job, None, failure) for job in batch]
+        except HubError as error:
+            answers = [(job, None, error) for job in batch]
+        _answer(answers)
+
+    def _one(self, connection: Connection, job: _Job) -> Answer:
+        raw = connection.connection.driver_connection
+        job.running.begin(raw)
+        try:
+            with Session(bind=connection, join_transaction_mode="create_savepoint") as session:
+                result = job.running.unit(session)
+                session.commit()
+        except Exception as error:
+            failure = storage_error(error) if isinstance(error, DatabaseError) else error
+            if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
+                raise _TransactionLostError(job, failure) from error
+            return (job, None, failure)
+        finally:
+            job.running.end()
+        return (job, result, None)
+
+    def _in_place(self) -> bool:
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+
+def _answer(answers: Sequence[Answer]) -> None:
+    """Hand the results to the callers' event loops, one wake-up a loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Answer]] = {}
+    for answer in answers:
+        by_loop.setdefault(answer[0].loop, []).append(answer)
+    for loop, theirs in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_settle, theirs)
+
+
+def _settle(answers: Sequence[Answer]) -> None:
+    for job, result, error in answers:
+        if job.future.done():
+            continue
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)
+
+
+def storage_error(error: DatabaseError) -> Exception:
+    """Return what a driver's error means to a caller; an error that is the unit's own fault stays as it is."""
+    text = str(error.orig)
+    if "disk is full" in text or "disk I/O" in text:
+        return Unavailable("The disk is full or failing; nothing was saved.", code="storage-full", hint="Free some space.", retry_after=30)
+    if "malformed" in text or "not a database" in text:
+        return Unavailable("The database is damaged.", code="database-damaged", hint="Restore a backup of the data folder.")
+    if "locked" in text or "busy" in text:
+        return Unavailable("The database is held by another program.", code="database-locked", retry_after=5)
+    if "unable to open" in text:
+        return Unavailable("The database cannot be opened.", code="database-unreachable", hint="Check the data folder and its mode.")
+    return error

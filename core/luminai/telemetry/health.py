@@ -1,0 +1,61 @@
+"""Health checks, each asked at most once an interval, however many probes come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from luminai.contracts.context import Clock
+from luminai.contracts.runtime import Health, HealthCheck, HealthState
+
+_log = logging.getLogger("luminai.health")
+_RANK = {HealthState.OK: 0, HealthState.UNKNOWN: 1, HealthState.DEGRADED: 2, HealthState.FAILING: 3}
+
+
+class CheckResult(Struct, frozen=True):
+    """The last answer of one check."""
+
+    plugin: str
+    name: str
+    state: HealthState
+    reason: str = ""
+
+
+class HealthBoard:
+    """Answers of all checks of a generation."""
+
+    def __init__(self, checks: Iterable[tuple[str, HealthCheck]], clock: Clock) -> None:
+        self._checks = list(checks)
+        self._clock = clock
+        self._answers: dict[tuple[str, str], tuple[float, CheckResult]] = {}
+        self._lock = asyncio.Lock()
+
+    async def results(self) -> list[CheckResult]:
+        """Return every check's answer, asking those that are due at the same time."""
+        async with self._lock:
+            return list(await asyncio.gather(*(self._ask(plugin, check) for plugin, check in self._checks)))
+
+    async def _ask(self, plugin: str, check: HealthCheck) -> CheckResult:
+        now = self._clock.monotonic()
+        known = self._answers.get((plugin, check.name))
+        if known is not None and now - known[0] < check.interval:
+            return known[1]
+        try:
+            async with asyncio.timeout(check.timeout):
+                health = await check.check()
+        except TimeoutError:
+            health = Health(HealthState.FAILING, f"did not answer within {check.timeout:g} s")
+        except Exception as error:
+            _log.exception("health.check.failed", extra={"plugin": plugin, "check": check.name})
+            health = Health(HealthState.FAILING, type(error).__name__)
+        result = CheckResult(plugin, check.name, health.state, health.reason)
+        self._answers[plugin, check.name] = (now, result)
+        return result
+
+
+def worst(results: Iterable[CheckResult]) -> HealthState:
+    """Return the worst state, ``ok`` when nothing was checked."""
+    return max((result.state for result in results), key=_RANK.__getitem__, default=HealthState.OK)
