@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, TypeVar
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 T = TypeVar("T")
@@ -19,5 +19,5 @@ class Page(Struct, Generic[T], frozen=True):
     next_cursor: str | None = None
 
 
-page_limit = Annotated[int, Parameter(ge=1, le=MAX_PAGE, description="Items a page.")]
-page_cursor = Annotated[str | None, Parameter(max_length=200, description="Where the last page ended.")]
+page_limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Items a page.")]
+page_cursor = Annotated[str | None, QueryParameter(max_length=200, description="Where the last page ended.")]
