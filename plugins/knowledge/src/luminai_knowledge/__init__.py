@@ -1,0 +1,42 @@
+"""Folders of Markdown as a searchable knowledge base. Names load on first use, so that the command stays quick."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from luminai_knowledge.language import Analyser, sentences
+    from luminai_knowledge.schemas import Description, Document, DocumentEntry, FolderState, IndexReport, Passage, Section
+    from luminai_knowledge.service import Knowledge
+
+_HOME: Final = {
+    "Analyser": "language",
+    "Description": "schemas",
+    "Document": "schemas",
+    "DocumentEntry": "schemas",
+    "FolderState": "schemas",
+    "IndexReport": "schemas",
+    "Knowledge": "service",
+    "Passage": "schemas",
+    "Section": "schemas",
+    "sentences": "language",
+}
+__all__ = [
+    "Analyser",
+    "Description",
+    "Document",
+    "DocumentEntry",
+    "FolderState",
+    "IndexReport",
+    "Knowledge",
+    "Passage",
+    "Section",
+    "sentences",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'luminai_knowledge' has no public name {name!r}")
+    return getattr(import_module(f"luminai_knowledge.{_HOME[name]}"), name)
