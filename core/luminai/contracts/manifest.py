@@ -15,6 +15,7 @@ SCHEMA_FILE: Final = "config.schema.json"
 
 PluginId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", min_length=2, max_length=32)]
 VersionRange = Annotated[str, Meta(pattern=r"^(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+$", max_length=64)]
+AnyOrRange = Annotated[str, Meta(pattern=r"^(\*|(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+)$", max_length=64)]
 ClaimedPath = Annotated[str, Meta(pattern=r"^/([a-z0-9.][a-z0-9._-]*(/[a-z0-9._-]+)*)?$", max_length=64)]
 ScopeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$", max_length=64)]
 Line = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -78,7 +79,7 @@ class Manifest(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown
     title: Line
     summary: Line
     api: VersionRange
-    requires: dict[PluginId, VersionRange | Literal["*"]] = {}
+    requires: dict[PluginId, AnyOrRange] = {}
     after: tuple[PluginId, ...] = ()
     conflicts: tuple[PluginId, ...] = ()
     provides: tuple[Kind, ...] = ()

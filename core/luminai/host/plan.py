@@ -133,7 +133,7 @@ def _judge(plugin_id: str, by_id: Mapping[str, InstalledPlugin], settings: Plugi
         return Failure(phase=Phase.DISCOVER, code="not-installed", reason=f"no plugin {plugin_id} is installed", remedy=remedy)
     manifest = found.manifest
     if manifest is None:
-        remedy = found.errors[0].hint if found.errors else "Reinstall it."
+        remedy = (found.errors[0].hint if found.errors else "") or "Correct the manifest, or install another version."
         return Failure(phase=Phase.MANIFEST, code="bad-manifest", reason=found.problem, errors=found.errors, remedy=remedy)
     if not SpecifierSet(manifest.api).contains(PLUGIN_API) and not settings.accept_untested:
         return Failure(

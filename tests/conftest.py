@@ -1,0 +1,5 @@
+"""Fixtures of the whole."""
+
+from plugin_factory import plugins
+
+__all__ = ["plugins"]
