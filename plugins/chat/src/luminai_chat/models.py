@@ -1,0 +1,59 @@
+"""Tables: sessions, messages as a tree, a resonance snapshot for each reply."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Column, Float, Index, Integer, String, Table, Text
+
+from luminai import JSONText, UTCDateTime, metadata_for
+
+metadata: Final = metadata_for("chat")
+
+sessions: Final = Table(
+    "chat__sessions",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("subject", String(120), nullable=False),
+    Column("title", String(120), nullable=False),
+    Column("persona", String(60), nullable=False),
+    Column("messages", Integer, nullable=False),
+    Column("last_r", Float),
+    Column("month_key", String(7), nullable=False, index=True),
+    Column("created_at", UTCDateTime(), nullable=False),
+    Column("updated_at", UTCDateTime(), nullable=False),
+    Index(None, "subject", "id", "created_at"),
+)
+
+messages: Final = Table(
+    "chat__messages",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("session_id", String(40), nullable=False),
+    Column("parent_id", String(40)),
+    Column("role", String(20), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("persona", String(60), nullable=False),
+    Column("persona_version", Integer, nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("end_state", String(20), nullable=False),
+    Column("usage", JSONText()),
+    Column("sources", JSONText(), nullable=False),
+    Column("created_at", UTCDateTime(), nullable=False),
+    Index(None, "session_id", "id"),
+)
+
+resonance: Final = Table(
+    "chat__resonance",
+    metadata,
+    Column("message_id", String(40), primary_key=True),
+    Column("session_id", String(40), nullable=False, index=True),
+    Column("at", UTCDateTime(), nullable=False, index=True),
+    Column("calculator", String(60), nullable=False),
+    Column("version", String(20), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("witness", Float, nullable=False),
+    Column("adjusted", Float, nullable=False),
+    Column("report", JSONText(), nullable=False),
+    Column("context", JSONText(), nullable=False),
+)
