@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from luminai import __version__
 from luminai.config.binding import secret_resolver
 from luminai.config.layers import Configuration
-from luminai.config.problems import VerdictCache, check_core, check_plugin_config
+from luminai.config.problems import check_core
 from luminai.contracts.context import Clock
-from luminai.contracts.errors import ConfigRejected, HubError, ProblemItem
+from luminai.contracts.errors import ConfigRejected, HubError, Unavailable
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import core_source, pending, upgrade
+from luminai.host.checks import config_checker
 from luminai.host.core_routes import core_handlers
 from luminai.host.desired import DesiredStore
 from luminai.host.discovery import InstalledPlugin, installed_plugins
 from luminai.host.generation import Generation, Workshop
 from luminai.host.plan import make_plan
-from luminai.host.report import PluginState, StartupReport
+from luminai.host.report import PluginState, PluginStatus, StartupReport
 from luminai.http.edge import Edge
 from luminai.http.openapi import merged_document, plugin_document
 from luminai.http.plugin_app import build_app
-from luminai.http.table import AppEntry, PrefixTable
+from luminai.http.table import AppEntry, OffEntry, PrefixTable
 from luminai.identity.authenticate import Verifier
 from luminai.identity.keys import KeyStore
 from luminai.telemetry.access import AccessLog
@@ -240,31 +242,10 @@ class Hub:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def config_checker(config: Configuration) -> Callable[[InstalledPlugin], list[ProblemItem]]:
-    """Return the function that validates a plugin's section against its committed schema, before any of its code runs."""
-    cache = VerdictCache(config.data_dir / "cache")
-
-    def check(plugin: InstalledPlugin) -> list[ProblemItem]:
-        try:
-            schema = json.loads(plugin.schema_path.read_bytes())
-        except FileNotFoundError:
-            schema = None
-        except (OSError, ValueError) as error:
-            return [ProblemItem(detail=f"its {plugin.schema_path.name} cannot be read: {error}", file=plugin.schema_path.name)]
-        return check_plugin_config(config, plugin.id, schema, cache)
-
-    return check
-
-
-def _quarantined(status: Any) -> Any:
-    from msgspec.structs import replace
-
+def _quarantined(status: PluginStatus) -> PluginStatus:
     remedy = f"{status.remedy} Then release it: `luminai plugins enable {status.id}`."
     return replace(status, state=PluginState.QUARANTINED, remedy=remedy.strip())
 
 
-def _nothing() -> Any:
-    from luminai.contracts.errors import Unavailable
-    from luminai.http.table import OffEntry
-
+def _nothing() -> OffEntry:
     return OffEntry("core", Unavailable("The hub is starting.", code="starting", retry_after=1))

@@ -1,0 +1,1 @@
+"""The command ``luminai``: lazy, one module a group."""

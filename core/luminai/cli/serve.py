@@ -1,0 +1,36 @@
+"""``luminai serve``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from luminai.cli.terminal import HubTerminal
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Address to listen on (default 127.0.0.1).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default 8000; 0 takes a free one).")
+@click.option("--data", type=click.Path(file_okay=False), help="Folder for database and files (default ./data).")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, for example --set log.level=debug.")
+@click.pass_obj
+def serve(terminal: HubTerminal, host: str | None, port: int | None, data: str | None, overrides: tuple[str, ...]) -> int:
+    """Run the hub until it is told to stop.
+
+    \b
+    Examples:
+      luminai serve
+      luminai serve --port 9000 --data /srv/luminai
+      luminai serve --set plugins.chat.config.playground=false
+    """
+    from luminai.config.layers import load
+    from luminai.host.serve import serve as run
+
+    more = list(overrides)
+    more += [f'server.host="{host}"'] if host else []
+    more += [f"server.port={port}"] if port is not None else []
+    more += [f"hub.data={Path(data).resolve()}"] if data else []
+    path = terminal.options.config or os.environ.get("LUMINAI_CONFIG")
+    return run(load(Path(path) if path else None, os.environ, more))

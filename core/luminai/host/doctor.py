@@ -1,0 +1,35 @@
+"""What is wrong with the plugins of a configuration, told without running any of their code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from luminai.config.layers import Configuration
+from luminai.config.problems import check_core
+from luminai.contracts.errors import ConfigRejected, ProblemItem
+from luminai.host.checks import config_checker
+from luminai.host.discovery import InstalledPlugin, installed_plugins
+from luminai.host.plan import make_plan
+from luminai.host.report import PluginStatus
+
+
+def examine(config: Configuration) -> list[PluginStatus]:
+    """Return the status of every installed or declared plugin as far as it can be told from static data.
+
+    Raises:
+        ConfigRejected: the core's own settings are wrong.
+    """
+    installed = installed_plugins()
+    problems = check_core(config, installed_ids=[plugin.id for plugin in installed])
+    if problems:
+        raise ConfigRejected(f"{len(problems)} problems in the configuration.", errors=problems, hint="Run `luminai config validate`.")
+    plan = make_plan(installed, config.settings.plugins, desired={}, check_config=config_checker(config))
+    ids = [planned.manifest.id for planned in plan.order]
+    return [plan.status(plugin_id) for plugin_id in [*ids, *sorted({*plan.installed, *plan.settings} - set(ids))]]
+
+
+def check_plugin_sections(config: Configuration, installed: Sequence[InstalledPlugin]) -> list[ProblemItem]:
+    """Return every problem with the sections of installed plugins that are on."""
+    check = config_checker(config)
+    wanted = config.settings.plugins
+    return [problem for plugin in installed if plugin.id in wanted and wanted[plugin.id].enabled for problem in check(plugin)]
