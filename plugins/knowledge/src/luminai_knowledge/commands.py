@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import click
 
@@ -41,7 +40,7 @@ def search(terminal: Terminal, text: tuple[str, ...], limit: int) -> None:
 @click.pass_obj
 def show(terminal: Terminal, document_id: str) -> None:
     """Show the document with this ID: its Markdown on a terminal, the whole record as JSON when piped."""
-    document = terminal.request("GET", f"/api/knowledge/documents/{quote(document_id, safe=':/')}", offline=True)
+    document = terminal.request("GET", f"/api/knowledge/documents/{document_id}", offline=True)
     if terminal.is_tty:
         terminal.write(f"{document['markdown'].rstrip()}\n")
     else:

@@ -12,7 +12,7 @@ import snowballstemmer  # type: ignore[import-untyped]  # ships no types
 
 MAX_STEM: Final = 64
 _WORD: Final = re.compile(r"[^\W_]+")
-_UNSPACED: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]+")
+_UNSPACED: Final = re.compile(r"[\u3040-\u309f]+|[\u30a0-\u30ff]+|[\u3400-\u4dbf\u4e00-\u9fff]+|[\uac00-\ud7af]+")
 _SENTENCE_END: Final = re.compile(r"(?:[.!?…]+[\"'\u201d\u2019»)\]]*(?=\s)|[\u3002\uff01\uff1f]+[\u300d\u300f\u201d]*)")
 _ABBREVIATION: Final = re.compile(r"(?:^|[\s(\[\"'«])(?:[A-Za-z]|e\.g|i\.e|etc|cf|vs|Dr|Mr|Mrs|Ms|Prof|St|No|Fig|approx|z\.B|d\.h|p\.ex)\.$")
 _threads: Final = threading.local()
@@ -28,11 +28,10 @@ def _stemmer(language: str) -> snowballstemmer.stemmer:
 
 @lru_cache(maxsize=65_536)
 def _stem(word: str, language: str) -> str:
-    """Return the stem without accents. Pure-Python stemming takes most of an analysis, hence the cache."""
-    stem: str = _stemmer(language).stemWord(word)
-    if not stem.isascii():
-        stem = "".join(part for part in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(part))
-        stem = "".join(_WORD.findall(stem))
+    """Return the stem without accents, which questions often leave out. Pure-Python stemming takes most of an analysis, hence the cache."""
+    if not word.isascii():
+        word = "".join(part for part in unicodedata.normalize("NFKD", word) if not unicodedata.combining(part))
+    stem: str = _stemmer(language).stemWord("".join(_WORD.findall(word)))
     return stem[:MAX_STEM]
 
 
@@ -47,7 +46,7 @@ class Analyser:
         self.language = language
 
     def words(self, text: str) -> list[str]:
-        """Return the words in lower case; scripts without spaces between words (Chinese, Japanese, Korean) give pairs of characters."""
+        """Return the words in lower case; Chinese, Japanese and Korean give pairs of characters."""
         if text.isascii():
             return _WORD.findall(text.lower())
         words: list[str] = []

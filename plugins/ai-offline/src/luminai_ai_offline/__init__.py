@@ -1,0 +1,1 @@
+"""Answers by quotation from the knowledge base."""
