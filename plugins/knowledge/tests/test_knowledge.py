@@ -409,3 +409,22 @@ def test_own_documentation__every_page__is_indexed_without_problems(tmp_path):
             assert found.problems == ()
 
     asyncio.run(main())
+
+
+def test_migrations__applied__give_the_tables_of_the_models(tmp_path, database_url):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from luminai_knowledge.models import metadata
+
+    def ours(_object, name, kind, _reflected, _compared):
+        return kind != "table" or name in metadata.tables
+
+    def difference(connection):
+        return compare_metadata(MigrationContext.configure(connection, opts={"include_object": ours}), metadata)
+
+    async def main():
+        async with hub_over(tmp_path, database_url) as hub:
+            assert await hub.hub.database.migrate(difference) == []
+
+    asyncio.run(main())

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("problem", sa.String(300), nullable=False),
         sa.Column("indexed_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="knowledge__documents_pkey"),
-        sa.UniqueConstraint("folder", "file", name="knowledge__documents_folder_key"),
+        sa.UniqueConstraint("folder", "file", name="knowledge__documents_folder_file_key"),
     )
     op.create_index("knowledge__documents_url_idx", "knowledge__documents", ["url"])
     op.create_table(
