@@ -37,7 +37,13 @@ def validate(terminal: HubTerminal) -> int:
     if not problems:
         problems = check_plugin_sections(found, installed)
     rows = [
-        {"place": f"{item.file}:{item.line}" if item.line else item.file, "key": item.pointer, "problem": item.detail, "hint": item.hint, "code": item.code}
+        {
+            "place": f"{item.file}:{item.line}" if item.line else item.file,
+            "key": item.pointer,
+            "problem": item.detail,
+            "hint": item.hint,
+            "code": item.code,
+        }
         for item in problems
     ]
     if terminal.is_tty and not rows:

@@ -49,7 +49,9 @@ class LazyGroup(click.Group):
         if name and self.get_command(ctx, name) is None:
             off = _plugin_commands(ctx, enabled=False).get(name)
             if off:
-                raise NotFound(f"The command {name} belongs to a plugin that is off.", code="plugin-off", hint=f"Run `luminai plugins enable {off[2]}`.")
+                raise NotFound(
+                    f"The command {name} belongs to a plugin that is off.", code="plugin-off", hint=f"Run `luminai plugins enable {off[2]}`."
+                )
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             raise click.UsageError(f"There is no command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
         return super().resolve_command(ctx, args)
@@ -77,17 +79,27 @@ def _plugin_commands(ctx: click.Context, *, enabled: bool = True) -> dict[str, t
     return found
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog="See also: `luminai COMMAND --help`, and docs/ of the hub.")
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog="See also: `luminai COMMAND --help`, and docs/ of the hub."
+)
 @click.version_option(package_name="luminai", prog_name="luminai")
 @click.option("--config", "config_file", metavar="FILE", help="Configuration of this machine's hub (default ./config.toml).")
 @click.option("--url", metavar="URL", help="Which hub to talk to (default http://127.0.0.1:8000).")
-@click.option("--output", type=click.Choice(["auto", "json", "jsonl", "table"]), default="auto", envvar="LUMINAI_OUTPUT", help="auto: table on a terminal, JSON when piped.")
+@click.option(
+    "--output",
+    type=click.Choice(["auto", "json", "jsonl", "table"]),
+    default="auto",
+    envvar="LUMINAI_OUTPUT",
+    help="auto: table on a terminal, JSON when piped.",
+)
 @click.option("--pretty", is_flag=True, help="Indent JSON.")
 @click.option("--fields", metavar="A,B", help="Print only these fields.")
 @click.option("-q", "--quiet", is_flag=True, help="No remarks on stderr.")
 @click.option("-v", "--verbose", is_flag=True, help="More remarks on stderr.")
 @click.option("--no-color", is_flag=True, envvar="LUMINAI_NO_COLOR", help="No colours.")
-@click.option("--timeout", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, metavar="S", help="Longest wait for the hub, in seconds.")
+@click.option(
+    "--timeout", type=click.FloatRange(0.1, 3600), default=60.0, show_default=True, metavar="S", help="Longest wait for the hub, in seconds."
+)
 @click.option("--yes", is_flag=True, help="Answer yes to questions.")
 @click.pass_context
 def luminai(ctx: click.Context, config_file: str | None, url: str | None, fields: str | None, **options: Any) -> None:

@@ -62,7 +62,9 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict | list):
-        return ", ".join(map(str, value)) if isinstance(value, list) and all(isinstance(item, str) for item in value) else to_json(value, pretty=False)
+        return (
+            ", ".join(map(str, value)) if isinstance(value, list) and all(isinstance(item, str) for item in value) else to_json(value, pretty=False)
+        )
     return str(value).replace("\n", " ")
 
 

@@ -44,7 +44,9 @@ def save_key(url: str, key: str, profile: str = "default") -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     profiles = _read(path).get("profiles", {}) if path.exists() else {}
     profiles[profile] = {**profiles.get(profile, {}), "url": url, "key": key}
-    lines = [f'[profiles."{name}"]\n' + "".join(f"{field} = {_quoted(str(value))}\n" for field, value in table.items()) for name, table in profiles.items()]
+    lines = [
+        f'[profiles."{name}"]\n' + "".join(f"{field} = {_quoted(str(value))}\n" for field, value in table.items()) for name, table in profiles.items()
+    ]
     temporary = path.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:

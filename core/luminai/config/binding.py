@@ -52,14 +52,10 @@ def secret_resolver(backends: Mapping[str, SecretBackend]) -> Callable[[str], st
             try:
                 return Path(name).read_bytes()[:MAX_SECRET_BYTES].decode().rstrip("\r\n")
             except (OSError, UnicodeDecodeError) as error:
-                raise ConfigRejected(
-                    f"the secret file {name} cannot be read", code="secret-missing", hint="Check path and mode."
-                ) from error
+                raise ConfigRejected(f"the secret file {name} cannot be read", code="secret-missing", hint="Check path and mode.") from error
         backend = backends.get(scheme)
         if backend is None:
-            raise ConfigRejected(
-                f"no secret backend answers to {scheme}:", code="secret-missing", hint="Use env: or file:, or enable its plugin."
-            )
+            raise ConfigRejected(f"no secret backend answers to {scheme}:", code="secret-missing", hint="Use env: or file:, or enable its plugin.")
         return backend.resolve(name)
 
     return resolve

@@ -165,9 +165,7 @@ def _file_layer(path: Path, problems: list[ProblemItem]) -> Layer:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = int(str(error).rpartition("line ")[2].partition(",")[0] or 0) if "line " in str(error) else text.count("\n") + 1
-        problems.append(
-            ProblemItem(detail=f"is not TOML: {error}", file=path.name, line=line, code="toml-syntax", hint="Correct the line.")
-        )
+        problems.append(ProblemItem(detail=f"is not TOML: {error}", file=path.name, line=line, code="toml-syntax", hint="Correct the line."))
         return Layer("file", path.name, {}, {}, {})
     return Layer("file", path.name, _plain(table), key_lines(text.replace("\r\n", "\n")), {})
 

@@ -62,9 +62,7 @@ def check_core(config: Configuration, *, installed_ids: Iterable[str] = ()) -> l
         for plugin in sections if near_to else ():
             near = difflib.get_close_matches(plugin, near_to, n=1)
             if plugin not in near_to and near:
-                problems.append(
-                    _item(config, ("plugins", plugin), f"no plugin {plugin} is installed", f"Did you mean {near[0]}?", "unknown-plugin")
-                )
+                problems.append(_item(config, ("plugins", plugin), f"no plugin {plugin} is installed", f"Did you mean {near[0]}?", "unknown-plugin"))
     else:
         problems += judge(schema_of(Settings), config.table, config, ())
     return problems[:MAX_PROBLEMS]
@@ -102,9 +100,7 @@ def judge(schema: dict[str, Any], section: Any, config: Configuration, at: KeyPa
     except SchemaError as error:
         return [_item(config, at, f"the plugin's own schema is wrong: {error.message}", "Tell its author.", "schema-invalid")]
     except Unresolvable as error:
-        return [
-            _item(config, at, f"the plugin's schema refers to {error.ref}, which is never fetched", "Tell its author.", "schema-invalid")
-        ]
+        return [_item(config, at, f"the plugin's schema refers to {error.ref}, which is never fetched", "Tell its author.", "schema-invalid")]
     return [item for error in found for item in _explain(_branch(error), config, at)]
 
 
@@ -122,16 +118,11 @@ def _explain(error: Any, config: Configuration, at: KeyPath) -> list[ProblemItem
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = list(error.schema.get("properties", {}))
         return [
-            _item(config, (*path, key), f"there is no key {key}", _nearest(key, known), "unknown-key")
-            for key in error.instance
-            if key not in known
+            _item(config, (*path, key), f"there is no key {key}", _nearest(key, known), "unknown-key") for key in error.instance if key not in known
         ]
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
-        return [
-            _item(config, (*path, key), "is missing", f"Write {key} = {_shape(_property(error.schema, key))}.", "missing")
-            for key in missing[:1]
-        ]
+        return [_item(config, (*path, key), "is missing", f"Write {key} = {_shape(_property(error.schema, key))}.", "missing") for key in missing[:1]]
     value = error.instance
     if error.validator == "enum":
         options = [str(option) for option in error.validator_value]

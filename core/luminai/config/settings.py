@@ -16,12 +16,8 @@ class _Table(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
 class HubSettings(_Table):
     """``[hub]``."""
 
-    environment: Annotated[Literal["development", "staging", "production"], Meta(description="Which rules of caution hold.")] = (
-        "development"
-    )
-    data: Annotated[str, Meta(min_length=1, max_length=4096, description="Folder for database and files, relative to config.toml.")] = (
-        "data"
-    )
+    environment: Annotated[Literal["development", "staging", "production"], Meta(description="Which rules of caution hold.")] = "development"
+    data: Annotated[str, Meta(min_length=1, max_length=4096, description="Folder for database and files, relative to config.toml.")] = "data"
     strict: Annotated[bool, Meta(description="Any plugin failure stops the start (for CI).")] = False
     plugin_seconds: Annotated[float, Meta(ge=0.1, le=300, description="Deadline in seconds for each phase of each plugin.")] = 30.0
 
@@ -31,9 +27,7 @@ class ServerSettings(_Table):
 
     host: Annotated[str, Meta(min_length=1, max_length=255, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
-    public_url: Annotated[
-        str, Meta(pattern=r"^(https?://[^\s]+)?$", max_length=255, description="Address that people use, if another.")
-    ] = ""
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$", max_length=255, description="Address that people use, if another.")] = ""
     max_body_bytes: Annotated[int, Meta(ge=1024, le=1_048_576, description="Largest JSON body in bytes.")] = 262_144
     drain_seconds: Annotated[float, Meta(ge=0, le=300, description="How long stopping waits for running requests, in seconds.")] = 5.0
 
@@ -58,9 +52,7 @@ class PluginSettings(_Table):
     enabled: Annotated[bool, Meta(description="Whether the plugin runs.")] = False
     on_failure: Annotated[
         Literal["required", "optional", "quarantine"],
-        Meta(
-            description="required: the hub does not start without it; optional: the hub goes on; quarantine: it also stays off until released."
-        ),
+        Meta(description="required: the hub does not start without it; optional: the hub goes on; quarantine: it also stays off until released."),
     ] = "optional"
     approve: Annotated[tuple[str, ...], Meta(max_length=16, description="Grants that the operator gives the plugin.")] = ()
     accept_untested: Annotated[bool, Meta(description="Run it although it was made for another plugin API.")] = False

@@ -107,9 +107,7 @@ def _upgrade(connection: Connection, source: MigrationSource) -> None:
     config.set_main_option("version_locations", str(source.versions_dir).replace("%", "%%"))
     steps = _Steps(source, set(inspect(connection).get_table_names()))
     connection.rollback()
-    config.attributes.update(
-        connection=connection, metadata=source.metadata, version_table=source.version_table, on_version_apply=steps.applied
-    )
+    config.attributes.update(connection=connection, metadata=source.metadata, version_table=source.version_table, on_version_apply=steps.applied)
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": _LOCK})
         connection.commit()

@@ -135,9 +135,7 @@ class Writer:
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            raise Unavailable(
-                "Too many writes are waiting.", code="write-queue-full", hint="Try again in a moment.", retry_after=1
-            ) from None
+            raise Unavailable("Too many writes are waiting.", code="write-queue-full", hint="Try again in a moment.", retry_after=1) from None
 
     def _serve(self) -> None:
         with self._engine.connect() as connection:

@@ -71,7 +71,9 @@ class NewKeyRequest(Struct, forbid_unknown_fields=True):
     """Asks for an API key."""
 
     name: Name
-    scopes: Annotated[list[Annotated[str, Meta(max_length=80, pattern=r"^(\*|[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*))$")]], Meta(min_length=1, max_length=64)]
+    scopes: Annotated[
+        list[Annotated[str, Meta(max_length=80, pattern=r"^(\*|[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*))$")]], Meta(min_length=1, max_length=64)
+    ]
     expires_in_days: Annotated[int, Meta(ge=1, le=3650)] | None = None
 
 

@@ -84,9 +84,7 @@ class DecisionTable:
             except HubError:
                 raise
             except Exception as error:
-                raise Forbidden(
-                    f"{step.owner} could not decide", code="guard-failed", plugin=step.owner, hint="Try again later."
-                ) from error
+                raise Forbidden(f"{step.owner} could not decide", code="guard-failed", plugin=step.owner, hint="Try again later.") from error
             if isinstance(answer, Denied):
                 raise Forbidden(answer.reason, code=answer.code, hint=answer.hint, plugin=step.owner)
             if answer is not None:

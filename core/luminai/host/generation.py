@@ -147,9 +147,7 @@ class Workshop:
             for extension in items:
                 kind = self._extension_points.get(extension.point)
                 if kind is None:
-                    raise Conflict(
-                        f"there is no extension point {extension.point}", code="no-extension-point", hint="Name its plugin in requires."
-                    )
+                    raise Conflict(f"there is no extension point {extension.point}", code="no-extension-point", hint="Name its plugin in requires.")
                 if not isinstance(extension.value, kind):
                     raise Conflict(f"{extension.point} takes {kind.__name__}, got {type(extension.value).__name__}", code="bad-extension")
                 self.extensions[extension.point] = (*self.extensions.get(extension.point, ()), extension.value)
@@ -192,9 +190,7 @@ class Workshop:
         waiting = dict(plugins)
         while waiting:
             wave = [
-                one
-                for one in waiting.values()
-                if not {*one.planned.manifest.requires, *one.planned.manifest.after} & (waiting.keys() - {one.id})
+                one for one in waiting.values() if not {*one.planned.manifest.requires, *one.planned.manifest.after} & (waiting.keys() - {one.id})
             ]
             for loaded in wave:
                 del waiting[loaded.id]

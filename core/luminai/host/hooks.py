@@ -100,11 +100,7 @@ def _check(spec: Spec, function: Callable[..., Any]) -> list[ProblemItem]:
     for argument in list(inspect.signature(function).parameters.values())[1:]:
         if argument.name not in spec.arguments:
             known = ", ".join(spec.arguments) or "none"
-            problems.append(
-                ProblemItem(detail=f"{spec.name} takes no argument {argument.name!r}", pointer=spec.name, hint=f"It may take: {known}.")
-            )
+            problems.append(ProblemItem(detail=f"{spec.name} takes no argument {argument.name!r}", pointer=spec.name, hint=f"It may take: {known}."))
         elif argument.default is not argument.empty:
-            problems.append(
-                ProblemItem(detail=f"argument {argument.name!r} of {spec.name} has a default", pointer=spec.name, hint="Leave it out.")
-            )
+            problems.append(ProblemItem(detail=f"argument {argument.name!r} of {spec.name} has a default", pointer=spec.name, hint="Leave it out."))
     return problems

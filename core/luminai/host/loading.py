@@ -123,15 +123,11 @@ def _check_provides(loaded: Loaded) -> None:
         ProblemItem(detail=f"it implements {name}, which its manifest does not name", pointer=name, hint=f'Add "{name}" to provides.')
         for name in sorted(implemented - declared)
     ] + [
-        ProblemItem(
-            detail=f"its manifest provides {name}, which it does not implement", pointer=name, hint=f'Take "{name}" out of provides.'
-        )
+        ProblemItem(detail=f"its manifest provides {name}, which it does not implement", pointer=name, hint=f'Take "{name}" out of provides.')
         for name in sorted(declared - implemented)
     ]
     if manifest.tables != ("models" in implemented):
-        problems.append(
-            ProblemItem(detail="`tables` and the hook models disagree", pointer="models", hint="tables = true goes with models.")
-        )
+        problems.append(ProblemItem(detail="`tables` and the hook models disagree", pointer="models", hint="tables = true goes with models."))
     if problems:
         raise BadHooks("manifest and hooks disagree", errors=problems, hint=problems[0].hint)
 
@@ -166,9 +162,7 @@ def _check(loaded: Loaded, workshop: Workshop) -> None:
         scope = entry.policy.scope if entry.policy else None
         if scope is not None and scope not in manifest.scopes:
             problems.append(
-                ProblemItem(
-                    detail=f"{entry.method} {entry.path} needs scope {scope}", pointer=POLICY_KEY, hint="Name it in the manifest's scopes."
-                )
+                ProblemItem(detail=f"{entry.method} {entry.path} needs scope {scope}", pointer=POLICY_KEY, hint="Name it in the manifest's scopes.")
             )
     if problems:
         raise Collision(f"{len(problems)} of its routes cannot be served", errors=problems, hint=problems[0].hint)

@@ -28,9 +28,7 @@ def read_manifest(path: Path, *, expected_id: str) -> Manifest:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise _bad(
-            expected_id, f"cannot be read ({error.strerror})", "Ship it as package data beside the package's __init__.py."
-        ) from error
+        raise _bad(expected_id, f"cannot be read ({error.strerror})", "Ship it as package data beside the package's __init__.py.") from error
     if len(raw) > MAX_MANIFEST_BYTES:
         raise _bad(expected_id, f"is larger than {MAX_MANIFEST_BYTES} bytes")
     try:

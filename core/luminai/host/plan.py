@@ -127,9 +127,7 @@ def _judge(plugin_id: str, by_id: Mapping[str, InstalledPlugin], settings: Plugi
     found = by_id.get(plugin_id)
     if found is None:
         near = difflib.get_close_matches(plugin_id, by_id, n=1)
-        remedy = (
-            f"Did you mean {near[0]}?" if near else f"Install luminai-{plugin_id}, or take [plugins.{plugin_id}] out of the configuration."
-        )
+        remedy = f"Did you mean {near[0]}?" if near else f"Install luminai-{plugin_id}, or take [plugins.{plugin_id}] out of the configuration."
         return Failure(phase=Phase.DISCOVER, code="not-installed", reason=f"no plugin {plugin_id} is installed", remedy=remedy)
     manifest = found.manifest
     if manifest is None:
@@ -201,25 +199,19 @@ def _put_in_order(wanted: list[str], by_id: Mapping[str, InstalledPlugin], failu
     return kept
 
 
-def needs(
-    manifest: Manifest, running: frozenset[str], by_id: Mapping[str, InstalledPlugin], failures: Mapping[str, Failure]
-) -> Failure | None:
+def needs(manifest: Manifest, running: frozenset[str], by_id: Mapping[str, InstalledPlugin], failures: Mapping[str, Failure]) -> Failure | None:
     """Return why the plugins that ``manifest`` requires are not all there; the chain of reasons goes down to the root."""
     for other, wanted in manifest.requires.items():
         if other not in by_id:
             remedy = f"Install luminai-{other}."
-            return Failure(
-                phase=Phase.ORDER, code="needs-plugin", reason=f"it requires plugin {other}, which is not installed", remedy=remedy
-            )
+            return Failure(phase=Phase.ORDER, code="needs-plugin", reason=f"it requires plugin {other}, which is not installed", remedy=remedy)
         if other not in running:
             cause = failures.get(other)
             if cause is None:
                 remedy = f"Enable it: [plugins.{other}] enabled = true."
                 return Failure(phase=Phase.ORDER, code="needs-plugin", reason=f"it requires plugin {other}, which is off", remedy=remedy)
             chain = (f"{other} at {cause.phase}: {cause.reason}", *cause.causes)
-            return Failure(
-                phase=Phase.ORDER, code="blocked", reason=f"it requires plugin {other}, which failed", causes=chain, remedy=cause.remedy
-            )
+            return Failure(phase=Phase.ORDER, code="blocked", reason=f"it requires plugin {other}, which failed", causes=chain, remedy=cause.remedy)
         if wanted != "*" and not _within(by_id[other].version, wanted):
             reason = f"it requires {other} {wanted}, version {by_id[other].version} is installed"
             return Failure(phase=Phase.ORDER, code="needs-plugin", reason=reason, remedy=f"Install luminai-{other} {wanted}.")

@@ -38,11 +38,7 @@ def inventory(plugin: str, handlers: Sequence[Any]) -> list[RouteEntry]:
         for route in Router(path="/", route_handlers=[handler]).routes:
             found = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
             for one in found:
-                methods = (
-                    sorted(one.http_methods)
-                    if isinstance(one, HTTPRouteHandler)
-                    else ["WS" if "websocket" in type(one).__name__ else "ASGI"]
-                )
+                methods = sorted(one.http_methods) if isinstance(one, HTTPRouteHandler) else ["WS" if "websocket" in type(one).__name__ else "ASGI"]
                 if methods == ["OPTIONS"] and one.fn.__module__.startswith("litestar"):
                     continue
                 name = getattr(one, "operation_id", None)
@@ -65,9 +61,7 @@ def check_routes(entries: Sequence[RouteEntry], *, prefixes: Sequence[str], anon
         if entry.policy is None:
             problems.append(_item(entry, f"{here} declares no policy", "Add opt=policy(…) to the handler."))
         elif entry.policy.anonymous and not anonymous:
-            problems.append(
-                _item(entry, f"{here} is anonymous", 'The manifest must ask for "anonymous-routes" and config.toml approve it.')
-            )
+            problems.append(_item(entry, f"{here} is anonymous", 'The manifest must ask for "anonymous-routes" and config.toml approve it.'))
         slot = (entry.method, _PARAMETER.sub("{}", entry.path))
         first = slots.setdefault(slot, entry)
         if first is not entry:

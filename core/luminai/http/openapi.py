@@ -40,8 +40,7 @@ def plugin_document(plugin: str, handlers: Sequence[Any], *, title: str, version
                 title=title,
                 version=version,
                 operation_id_creator=lambda handler, method, _path: (
-                    f"{plugin}.{handler.handler_name.rpartition('.')[2]}"
-                    + (f".{str(method).lower()}" if len(handler.http_methods) > 1 else "")
+                    f"{plugin}.{handler.handler_name.rpartition('.')[2]}" + (f".{str(method).lower()}" if len(handler.http_methods) > 1 else "")
                 ),
             ),
             logging_config=None,

@@ -96,9 +96,7 @@ def problem_of(error: Exception, instance: str = "") -> tuple[Problem, dict[str,
 
 def _from_litestar(error: HTTPException, instance: str) -> Problem:
     if isinstance(error, NotFoundException):
-        return NotFound("There is nothing at this path.", code="unknown-route", hint="GET /openapi.json lists every route.").problem(
-            instance
-        )
+        return NotFound("There is nothing at this path.", code="unknown-route", hint="GET /openapi.json lists every route.").problem(instance)
     if isinstance(error, MethodNotAllowedException):
         return MethodNotAllowed("This path does not take this method.", hint="The Allow header lists those it takes.").problem(instance)
     if error.status_code == 413:
@@ -129,9 +127,7 @@ def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
     state = request.scope.get(STATE_KEY)
     problem, headers = problem_of(error, state_of(request.scope).request_id if state else "")
     if problem.status >= 500 and not isinstance(error, HubError):
-        _log.error(
-            "request.failed", exc_info=error, extra={"plugin": state_of(request.scope).owner if state else "", "path": request.url.path}
-        )
+        _log.error("request.failed", exc_info=error, extra={"plugin": state_of(request.scope).owner if state else "", "path": request.url.path})
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=PROBLEM_TYPE, headers=headers)
 
 

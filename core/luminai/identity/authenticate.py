@@ -90,6 +90,4 @@ class Verifier:
 
 
 def _refused() -> NotSignedIn:
-    return NotSignedIn(
-        "The credential does not hold.", code="bad-credential", hint="Check the key; it may be mistyped, revoked or expired."
-    )
+    return NotSignedIn("The credential does not hold.", code="bad-credential", hint="Check the key; it may be mistyped, revoked or expired.")

@@ -48,9 +48,7 @@ class KeyStore:
         self._db = database
         self._clock = clock
 
-    async def create(
-        self, name: str, scopes: Sequence[str], *, subject: str = "operator", expires_at: datetime | None = None
-    ) -> tuple[KeyInfo, str]:
+    async def create(self, name: str, scopes: Sequence[str], *, subject: str = "operator", expires_at: datetime | None = None) -> tuple[KeyInfo, str]:
         """Make a key and return it with its text, which is not kept.
 
         Raises:
@@ -102,9 +100,7 @@ class KeyStore:
     async def touch(self, key_ids: Sequence[str]) -> None:
         """Note that these keys were used."""
         now = self._clock.now()
-        await self._db.write(
-            lambda session: session.execute(update(api_keys).where(api_keys.c.id.in_(key_ids)).values(last_used_at=now)) and None
-        )
+        await self._db.write(lambda session: session.execute(update(api_keys).where(api_keys.c.id.in_(key_ids)).values(last_used_at=now)) and None)
 
     async def offer_setup(self) -> str | None:
         """Return a fresh one-time set-up token if the hub has never had a key, else None. An older token is void from then on."""
@@ -152,9 +148,7 @@ class KeyStore:
         now = self._clock.now()
         if expires_at is not None and expires_at <= now:
             raise InvalidInput("The expiry lies in the past.")
-        return KeyInfo(
-            id=new_id("key"), name=name, subject=subject, scopes=tuple(sorted(set(scopes))), created_at=now, expires_at=expires_at
-        )
+        return KeyInfo(id=new_id("key"), name=name, subject=subject, scopes=tuple(sorted(set(scopes))), created_at=now, expires_at=expires_at)
 
 
 def _insert(session: Session, info: KeyInfo, secret: bytes) -> None:

@@ -102,6 +102,8 @@ def _footer(terminal: Terminal, answer: dict[str, Any]) -> None:
         return
     badge = answer["resonance"]["badge"]
     state = "" if answer["end_state"] == "finished" else f"  [{answer['end_state']}]"
-    terminal.say(f"\n{MARKS.get(badge['state'], '')} R={answer['R']:.2f} {badge['state']}  ·  {answer['persona']['title']}  ·  {answer['model']}{state}")
+    terminal.say(
+        f"\n{MARKS.get(badge['state'], '')} R={answer['R']:.2f} {badge['state']}  ·  {answer['persona']['title']}  ·  {answer['model']}{state}"
+    )
     for source in answer["sources"]:
         terminal.say(f"  ↳ {source['title']}  {source['url']}")

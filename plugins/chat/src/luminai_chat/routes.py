@@ -68,7 +68,13 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
         def unit(session: Any) -> SessionView:
             row = store.find_session(session, subject, session_id)
             found = store.page_of_messages(session, session_id, limit=limit + 1, after=cursor)
-            metadata = {"title": row.title, "persona": row.persona, "created_at": row.created_at, "updated_at": row.updated_at, "messages": row.messages}
+            metadata = {
+                "title": row.title,
+                "persona": row.persona,
+                "created_at": row.created_at,
+                "updated_at": row.updated_at,
+                "messages": row.messages,
+            }
             following = found[limit - 1].id if len(found) > limit else None
             return SessionView(
                 id=row.id, chat_history=found[:limit], R_timeline=store.timeline(session, session_id), metadata=metadata, next_cursor=following

@@ -185,7 +185,9 @@ class Chat:
             hint = "Leave session_id out, or use an API key."
             raise Unprocessable("The playground keeps no sessions.", code="chat.playground-no-session", hint=hint)
         if len(ask.message) > MAX_PLAYGROUND_MESSAGE:
-            raise TooLarge(f"The playground takes {MAX_PLAYGROUND_MESSAGE} characters.", code="chat.playground-too-long", hint="Shorten the question.")
+            raise TooLarge(
+                f"The playground takes {MAX_PLAYGROUND_MESSAGE} characters.", code="chat.playground-too-long", hint="Shorten the question."
+            )
         self._quota.take_playground(address)
 
     async def _route(self, subject: Subject) -> tuple[AIProvider, Model]:

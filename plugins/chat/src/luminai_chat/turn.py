@@ -128,9 +128,7 @@ class Runner:
     async def _generate(self, turn: Turn, outcome: Outcome, began: float) -> None:
         """Read the provider's stream into the log; honest about how it ended."""
         framed = not turn.model.follows_instructions
-        request = ChatRequest(
-            model=turn.model.id, messages=self._messages(turn), timeout=self._config.total_seconds, locale=turn.ask.context.locale
-        )
+        request = ChatRequest(model=turn.model.id, messages=self._messages(turn), timeout=self._config.total_seconds, locale=turn.ask.context.locale)
         deadline = asyncio.get_running_loop().time() + self._config.total_seconds
         events = turn.provider.stream(request)
         held: list[SourceFound | TextDelta] = []
@@ -261,6 +259,7 @@ def _cards(turn: Turn, outcome: Outcome, evaluation: Evaluation) -> tuple[Card, 
 def _ai_problem(error: AIError) -> HubError:
     """Return what a provider's failure means to the one who asked."""
     if error.kind in (AIErrorKind.RATE, AIErrorKind.QUOTA):
-        return RateLimited("The AI provider has no room now.", code=f"chat.provider-{error.kind}", hint="Try again later.", retry_after=error.retry_after)
+        return RateLimited(
+            "The AI provider has no room now.", code=f"chat.provider-{error.kind}", hint="Try again later.", retry_after=error.retry_after
+        )
     return Upstream(f"The AI provider failed ({error.kind}): {error}", code=f"chat.provider-{error.kind}", hint="Try again, or name another model.")
-

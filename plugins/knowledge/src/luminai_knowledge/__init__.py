@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from luminai_knowledge.language import Analyser, sentences
+    from luminai_knowledge.markdown import heading_slug
     from luminai_knowledge.schemas import Description, Document, DocumentEntry, FolderState, IndexReport, Passage, Section
     from luminai_knowledge.service import Knowledge
 
@@ -20,6 +21,7 @@ _HOME: Final = {
     "Knowledge": "service",
     "Passage": "schemas",
     "Section": "schemas",
+    "heading_slug": "markdown",
     "sentences": "language",
 }
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "Knowledge",
     "Passage",
     "Section",
+    "heading_slug",
     "sentences",
 ]
 

@@ -77,6 +77,11 @@ def parse(source: str, *, name: str) -> Parsed:
     )
 
 
+def heading_slug(title: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it; a page that uses it for its own headings has the anchors that passages link to."""
+    return _NOT_IN_SLUG.sub("", title.strip().lower().replace(" ", "-"))[:MAX_TITLE]
+
+
 def _front_matter(source: str) -> tuple[dict[str, str], str]:
     """Return ``title``, ``id`` and ``tags`` (one a line) of a YAML block at the top, and the rest. Other fields are passed over."""
     found = _FRONT_MATTER.match(source)
@@ -146,7 +151,7 @@ class _Reader:
         heading = plain(children)[:MAX_TITLE]
         self._path = [entry for entry in self._path if entry[0] < level] + [(level, heading)]
         title = "".join(child.content for child in children if child.type in ("text", "code_inline"))
-        self._anchor = _unique(_NOT_IN_SLUG.sub("", title.strip().lower().replace(" ", "-"))[:MAX_TITLE], self._anchors)
+        self._anchor = _unique(heading_slug(title), self._anchors)
         self.sections.append(Section(heading, level, self._anchor))
 
     def _finish(self) -> None:

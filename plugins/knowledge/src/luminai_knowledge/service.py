@@ -6,6 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
@@ -94,22 +95,23 @@ class Knowledge:
         hint = f"Did you mean {close[0]}?" if close else "`luminai docs list` shows every id."
         raise NotFound("There is no such document.", code="knowledge.document-not-found", hint=hint)
 
-    async def at(self, url: str) -> Document:
-        """Return the document that the documentation site shows at ``url`` (path only, quoted, e.g. ``/docs/tutorials/first-hub``).
+    async def document_at(self, url: str) -> Document:
+        """Return the document that the documentation site shows at ``url`` (path only, percent-encoded or not, e.g. ``/docs/tutorials/first-hub``).
 
         Raises:
             NotFound: there is none (code ``knowledge.document-not-found``).
         """
+        encoded = quote(unquote(url))
         order = [folder.name for folder in self._folders.usable]
-        rows = await self._ctx.db.read(lambda session: session.execute(select(documents).where(documents.c.url == url).limit(16)).all())
+        rows = await self._ctx.db.read(lambda session: session.execute(select(documents).where(documents.c.url == encoded).limit(16)).all())
         shown = [row for row in rows if row.folder in order]
         if not shown:
             raise NotFound("There is no such page.", code="knowledge.document-not-found", hint="/docs lists every page.")
         return _document(min(shown, key=lambda row: order.index(row.folder)))
 
-    async def catalogue(self) -> list[DocumentEntry]:
-        """Return all documents by folder and path, at most the 20,000 that the index takes."""
-        query: Select[Any] = select(*_ENTRY).order_by(documents.c.folder, documents.c.path)
+    async def catalogue(self, limit: int = 20_000) -> list[DocumentEntry]:
+        """Return the first ``limit`` documents by folder and path."""
+        query: Select[Any] = select(*_ENTRY).order_by(documents.c.folder, documents.c.path).limit(limit)
         return [_entry(row) for row in await self._ctx.db.read(lambda session: session.execute(query).all())]
 
     async def documents(self, *, after: str | None, limit: int) -> list[DocumentEntry]:

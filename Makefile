@@ -1,0 +1,91 @@
+# LuminAI Hub. `make run` and `make test` set everything up by themselves.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The lock is made for 3.11 and later; 3.11 is tried first because CI runs it.
+BASE_PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PROJECTS := pyproject.toml $(wildcard plugins/*/pyproject.toml)
+PACKAGES := . $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
+UV := $(shell command -v uv 2>/dev/null)
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## Make the virtual environment and install everything
+
+$(STAMP): requirements/lock.txt $(PROJECTS)
+	@test -n "$(BASE_PYTHON)" || { echo "Python 3.11 or later with venv is needed."; exit 1; }
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { rm -rf $(VENV); echo "Making $(VENV) with $(BASE_PYTHON)"; $(BASE_PYTHON) -m venv $(VENV); }
+ifneq ($(UV),)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+else
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
+endif
+	@touch $@
+
+.PHONY: run
+run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
+	@exec $(BIN)/luminai serve
+
+.PHONY: test
+test: $(STAMP) ## Run the tests (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: format
+format: $(STAMP) ## Format the code
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix . || true
+
+.PHONY: lint
+lint: $(STAMP) ## Check format and lint
+	@$(BIN)/ruff format --check --quiet . || { echo "Run make format."; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+.PHONY: types
+types: $(STAMP) ## Check types
+	@$(BIN)/mypy core $(wildcard plugins/*/src)
+
+.PHONY: docs
+docs: $(STAMP) ## Write generated pages, schemas and the public stub
+	@$(BIN)/python scripts/generate.py
+
+.PHONY: shows
+shows: $(STAMP) ## Write which tests show which requirement lines into docs/products
+	@$(BIN)/python scripts/shows.py
+
+.PHONY: fresh
+fresh: $(STAMP) ## Check that everything generated is fresh
+	@$(BIN)/python scripts/generate.py --check
+	@$(BIN)/python scripts/shows.py --check
+
+.PHONY: check
+check: lint types fresh ## All that CI checks: lint, types, freshness, tests with every service
+	@LUMINAI_REQUIRE_SERVICES=1 $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: bench
+bench: $(STAMP) ## Run the benchmarks
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+.PHONY: build
+build: $(STAMP) ## Build wheels into dist/
+	@rm -rf dist && for package in $(PACKAGES); do $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist $$package || exit 1; done
+	@ls dist
+
+.PHONY: lock
+lock: ## Make requirements/lock.txt anew (needs uv)
+	@test -n "$(UV)" -o -x $(BIN)/uv || { echo "uv is needed: pip install uv"; exit 1; }
+	@$(or $(UV),$(BIN)/uv) pip compile $(PROJECTS) --group dev --extra fast --extra postgres --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+		$(addprefix --no-emit-package ,luminai $(patsubst plugins/%,luminai-%,$(filter plugins/%,$(PACKAGES)))) -o requirements/lock.txt
+
+.PHONY: clean
+clean: ## Remove the virtual environment, caches and builds (data stays)
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,153 @@
+// Streams an answer from POST /api/chat and builds it as nodes: no innerHTML, so Trusted Types can stay on.
+const form = document.querySelector("#ask");
+const log = document.querySelector("#log");
+const box = form.elements.message;
+const send = document.querySelector("#send");
+const stop = document.querySelector("#stop");
+let running = null;
+
+function el(tag, props = {}, ...children) {
+  const node = Object.assign(document.createElement(tag), props);
+  node.append(...children.filter((child) => child !== null));
+  return node;
+}
+
+function safeLink(url) {
+  try {
+    const found = new URL(url, location.href);
+    return ["http:", "https:"].includes(found.protocol) ? found.href : null;
+  } catch { return null; }
+}
+
+// Inline Markdown: code, bold, emphasis, links. Anything else stays text.
+function inline(text) {
+  const nodes = [];
+  const pattern = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*|\[([^\]]+)\]\(([^)\s]+)\)/g;
+  let last = 0;
+  for (const match of text.matchAll(pattern)) {
+    nodes.push(text.slice(last, match.index));
+    const [whole, code, bold, emphasis, label, url] = match;
+    if (code) nodes.push(el("code", {}, code));
+    else if (bold) nodes.push(el("strong", {}, bold));
+    else if (emphasis) nodes.push(el("em", {}, emphasis));
+    else {
+      const href = safeLink(url);
+      nodes.push(href ? el("a", { href, rel: "noopener" }, label) : whole);
+    }
+    last = match.index + whole.length;
+  }
+  nodes.push(text.slice(last));
+  return nodes;
+}
+
+// Blocks: paragraphs, lists, quotations, fenced code.
+function blocks(text) {
+  const out = document.createDocumentFragment();
+  for (const part of text.split(/(```[\s\S]*?(?:```|$))/)) {
+    if (part.startsWith("```")) {
+      out.append(el("pre", {}, el("code", {}, part.replace(/^```\w*\n?/, "").replace(/```$/, ""))));
+      continue;
+    }
+    for (const block of part.split(/\n{2,}/)) {
+      const lines = block.split("\n").filter((line) => line.trim());
+      if (!lines.length) continue;
+      if (lines.every((line) => line.startsWith(">"))) {
+        out.append(el("blockquote", {}, blocks(lines.map((line) => line.replace(/^> ?/, "") || "\n").join("\n"))));
+      } else if (lines.every((line) => /^\s*([-*]|\d+\.)\s/.test(line))) {
+        out.append(el(/^\s*\d/.test(lines[0]) ? "ol" : "ul", {}, ...lines.map((line) => el("li", {}, ...inline(line.replace(/^\s*([-*]|\d+\.)\s/, ""))))));
+      } else {
+        out.append(el("p", {}, ...inline(lines.join(" "))));
+      }
+    }
+  }
+  return out;
+}
+
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let pending = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    pending += value;
+    const parts = pending.split("\n\n");
+    pending = parts.pop();
+    for (const part of parts) {
+      const fields = Object.fromEntries(part.split("\n").filter((line) => line && !line.startsWith(":")).map((line) => line.split(/: ?(.*)/s)));
+      if (fields.data) yield { event: fields.event, data: JSON.parse(fields.data) };
+    }
+  }
+}
+
+function showProblem(problem, retry) {
+  const wait = problem.retry_after ? ` Try again in ${Math.ceil(problem.retry_after)} s.` : "";
+  const again = el("button", { type: "button", onclick: () => ask(retry) }, "Try again");
+  log.append(el("article", { className: "bubble problem", role: "alert" }, el("p", {}, (problem.detail || problem.title) + wait), problem.hint ? el("p", { className: "hint" }, problem.hint) : null, el("p", { className: "tools" }, again)));
+}
+
+function finish(bubble, body, answer) {
+  const { badge } = answer.resonance;
+  bubble.querySelector(".who").append(el("span", { className: `badge ${badge.state}${badge.pulse ? " pulse" : ""}` }, `R ${answer.R.toFixed(2)} ${badge.state}`));
+  body.classList.remove("waiting");
+  body.replaceChildren(blocks(answer.response));
+  if (answer.end_state !== "finished") bubble.append(el("p", { className: "hint" }, `This answer is ${answer.end_state}.`));
+  if (answer.sources.length) {
+    bubble.append(el("ul", { className: "sources" }, ...answer.sources.map((source) => el("li", {}, el("a", { href: safeLink(source.url) ?? "#" }, source.title)))));
+  }
+  bubble.append(el("p", { className: "chips" }, ...answer.witness_chips.map((chip) => el("span", { className: "chip" }, chip.label))));
+  const parts = answer.resonance.parts.flatMap((part) => [el("dt", {}, `${part.name} = ${part.value.toFixed(2)}`), el("dd", {}, `${part.formula}. ${part.note ?? ""} `, el("cite", {}, part.citation ?? ""))]);
+  bubble.append(el("details", {}, el("summary", {}, "How R came about"), el("p", {}, el("code", {}, answer.resonance.formula)), el("dl", {}, ...parts)));
+  const copy = el("button", { type: "button" }, "Copy");
+  copy.onclick = async () => { await navigator.clipboard.writeText(answer.response); copy.textContent = "Copied"; };
+  bubble.append(el("p", { className: "tools" }, copy));
+}
+
+async function ask(question) {
+  if (running || !question.trim()) return;
+  document.querySelector("#empty")?.remove();
+  const persona = form.elements.persona;
+  log.append(el("article", { className: "bubble mine" }, el("p", {}, question)));
+  const body = el("div", { className: "waiting" });
+  const bubble = el("article", { className: "bubble theirs", ariaBusy: "true" }, el("p", { className: "who" }, el("span", { className: "orb", ariaHidden: "true" }), ` ${persona.selectedOptions[0].text.replace(/^\S+\s/, "")}`), body);
+  log.append(bubble);
+  bubble.scrollIntoView({ block: "end" });
+  running = { turn: null };
+  send.hidden = true;
+  stop.hidden = false;
+  let text = "", ended = false;
+  try {
+    const response = await fetch("/api/chat", { method: "POST", headers: { "Content-Type": "application/json", Accept: "text/event-stream" }, body: JSON.stringify({ message: question, persona: persona.value }) });
+    if (!response.ok) throw await response.json();
+    for await (const { event, data } of events(response)) {
+      if (event === "turn") running.turn = data.turn_id;
+      else if (event === "text") { text += data.text; body.replaceChildren(blocks(text)); }
+      else if (event === "problem") throw data;
+      else if (event === "end") { ended = true; finish(bubble, body, data); }
+    }
+    if (!ended) throw { title: "The connection was lost.", hint: "What was answered so far stands above." };
+  } catch (problem) {
+    body.classList.remove("waiting");
+    if (!text) bubble.remove();
+    showProblem(problem instanceof Error ? { title: "The hub cannot be reached.", hint: "Check your connection." } : problem, question);
+  } finally {
+    bubble.ariaBusy = "false";
+    running = null;
+    send.hidden = false;
+    stop.hidden = true;
+    log.lastElementChild?.scrollIntoView({ block: "nearest" });
+    box.focus();
+  }
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (running) return;
+  const question = box.value;
+  box.value = "";
+  ask(question);
+});
+box.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
+});
+stop.addEventListener("click", () => running?.turn && fetch(`/api/chat/turns/${running.turn}/cancel`, { method: "POST" }));
+log.addEventListener("click", (event) => { const question = event.target.closest?.("[data-question]")?.dataset.question; if (question) ask(question); });
