@@ -245,3 +245,20 @@ def test_pick_quotes__any_passages__quotes_are_distinct_sentences_and_coverage_i
     assert len(quotes) == len(set(quotes)) <= most
     assert all(quote in sentences(text) for quote, text in ((quote.text, quote.passage.text) for quote in finding.quotes))
     assert finding.coverage == pytest.approx(len(held) / len(stems) if stems else 0.0)
+
+
+def test_quote__own_documentation__answers_word_for_word_and_refuses_the_rest(tmp_path):
+    (tmp_path / "docs").symlink_to(Path(__file__).parents[3] / "docs")
+
+    async def main():
+        async with running_hub("knowledge", "ai-offline", folder=tmp_path) as hub:
+            provider = hub.hub.generation.providers.ai_providers["offline"]
+            knowledge = hub.hub.generation.workshop.services.find("knowledge", Knowledge)
+            reply = await provider.chat(ask("What is a generation?"))
+            assert "immutable snapshot" in reply.sources[0].quote
+            for question in ("What is a generation?", "How do I enable a plugin?", "What does a persona do?"):
+                for source in (await provider.chat(ask(question))).sources:
+                    assert source.quote in (await knowledge.document(source.id)).text
+            assert not (await provider.chat(ask("What is the capital of Mongolia?"))).covered
+
+    asyncio.run(main())

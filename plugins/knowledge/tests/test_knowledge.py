@@ -169,12 +169,12 @@ def test_documents__paged_and_by_id__are_whole(tmp_path, database_url):
             assert "axiom:boundaryless" in lost.json()["hint"]
             knowledge = knowledge_of(hub)
             assert [entry.path for entry in await knowledge.catalogue()] == ["axioms/boundaryless", "explanation/generations", "index", "été"]
-            assert (await knowledge.document_at("/docs/axioms/boundaryless")).id == "axiom:boundaryless"
+            assert (await knowledge.at("/docs/axioms/boundaryless")).id == "axiom:boundaryless"
             for url in ("/docs/été", "/docs/%C3%A9t%C3%A9"):
-                assert (await knowledge.document_at(url)).id == "docs:été"
+                assert (await knowledge.at(url)).id == "docs:été"
             assert len(await knowledge.catalogue(limit=2)) == 2
             with pytest.raises(NotFound):
-                await knowledge.document_at("/docs/nothing")
+                await knowledge.at("/docs/nothing")
 
     asyncio.run(main())
 

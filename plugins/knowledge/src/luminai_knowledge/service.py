@@ -95,7 +95,7 @@ class Knowledge:
         hint = f"Did you mean {close[0]}?" if close else "`luminai docs list` shows every id."
         raise NotFound("There is no such document.", code="knowledge.document-not-found", hint=hint)
 
-    async def document_at(self, url: str) -> Document:
+    async def at(self, url: str) -> Document:
         """Return the document that the documentation site shows at ``url`` (path only, percent-encoded or not, e.g. ``/docs/tutorials/first-hub``).
 
         Raises:
