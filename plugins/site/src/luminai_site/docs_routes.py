@@ -56,7 +56,7 @@ def docs_handlers(ctx: PluginContext, pages: Pages) -> Sequence[Any]:
         """Show one page."""
         url = f"/docs/{path.strip('/')}"
         try:
-            document = await knowledge.at(url)
+            document = await knowledge.document_at(url)
         except NotFound:
             return pages.show("missing.html", status=404, path=url)
         entries = await navigation()

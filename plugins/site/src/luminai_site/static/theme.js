@@ -1,10 +1,10 @@
-// Dark, light or what the system says; kept in this browser only.
-const order = ["system", "light", "dark"];
+// Dark unless the reader chose light or what the system says; kept in this browser only.
+const order = ["dark", "light", "system"];
 const root = document.documentElement;
 const button = document.querySelector(".theme");
 
 function read() {
-  try { return localStorage.getItem("theme") ?? "system"; } catch { return "system"; }
+  try { return localStorage.getItem("theme") ?? "dark"; } catch { return "dark"; }
 }
 
 function apply(theme) {
