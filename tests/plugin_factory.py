@@ -37,8 +37,17 @@ class PluginFactory:
         self.root = root
 
     def make(
-        self, plugin_id: str, code: str = GOOD, *, provides: str = '["routes"]', manifest: str = "", raw_manifest: str | None = None,
-        schema: str | None = None, files: dict[str, str] | None = None, version: str = "1.0", distribution: str = "",
+        self,
+        plugin_id: str,
+        code: str = GOOD,
+        *,
+        provides: str = '["routes"]',
+        manifest: str = "",
+        raw_manifest: str | None = None,
+        schema: str | None = None,
+        files: dict[str, str] | None = None,
+        version: str = "1.0",
+        distribution: str = "",
     ) -> InstalledPlugin:
         """Write the plugin ``plugin_id`` and return it as discovery would."""
         package = f"luminai_{plugin_id.replace('-', '_')}"

@@ -64,7 +64,7 @@ def start_with(broken: list[InstalledPlugin], good: InstalledPlugin, *enabled: s
             "collect", "boom", "log", id="hook-raises",
         ),
         pytest.param(
-            "from luminai import hookimpl\nclass Plugin:\n    @hookimpl\n    def routes(self, ctx):\n        import threading; threading.Event().wait()",
+            "from luminai import hookimpl\nclass Plugin:\n    @hookimpl\n    def routes(self, ctx): __import__('threading').Event().wait()",
             "collect", "within 0.5 s", "log", id="hook-hangs",
         ),
         pytest.param(
@@ -243,9 +243,7 @@ def test_plugin__bad_manifest__is_refused_before_its_code_runs(plugins, manifest
 )
 def test_plugin__migration_fails__nothing_is_left(plugins, step: str, code: str) -> None:
     version = f"import sqlalchemy as sa\nfrom alembic import op\nrevision = '0001'\ndown_revision = None\ndef upgrade():\n    {step}\n"
-    broken = plugins.make(
-        "broken", WITH_TABLE, provides='["models"]', manifest="tables = true", files={"migrations/versions/0001_init.py": version}
-    )
+    broken = plugins.make("broken", WITH_TABLE, provides='["models"]', manifest="tables = true", files={"migrations/versions/0001_init.py": version})
 
     async def main() -> None:
         async with running_hub("good", "broken", installed=[plugins.make("good"), broken]) as hub:

@@ -102,7 +102,7 @@ def _plugin_commands(ctx: click.Context, *, enabled: bool = True) -> dict[str, t
 )
 @click.option("--yes", is_flag=True, help="Answer yes to questions.")
 @click.pass_context
-def luminai(ctx: click.Context, config_file: str | None, url: str | None, fields: str | None, **options: Any) -> None:
+def luminai(ctx: click.Context, /, config_file: str | None, url: str | None, fields: str | None, **options: Any) -> None:
     """LuminAI Hub: one self-hosted runtime on which AI products live as plugins.
 
     \b

@@ -175,8 +175,9 @@ def _flat_layer(name: str, values: Mapping[tuple[str, ...], tuple[Any, str]]) ->
     for path, (value, _) in values.items():
         here = table
         for part in path[:-1]:
-            nested = here.setdefault(part, {})
-            here = nested if isinstance(nested, dict) else here.__setitem__(part, {}) or here[part]
+            if not isinstance(here.get(part), dict):
+                here[part] = {}
+            here = here[part]
         here[path[-1]] = _plain(value)
     return Layer(name, "", table, {}, {path: place for path, (_, place) in values.items()})
 

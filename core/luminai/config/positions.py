@@ -106,9 +106,9 @@ def _is_value(text: str) -> bool:
 
 def lookup(table: Any, path: KeyPath) -> Any:
     """Return the value at ``path``, None when there is none."""
+    value: Any = table
     for part in path:
-        if (isinstance(table, dict) and part in table) or (isinstance(table, list) and isinstance(part, int) and part < len(table)):
-            table = table[part]
-        else:
+        if not (part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int) and part < len(value)):
             return None
-    return table
+        value = value[part]
+    return value

@@ -86,10 +86,10 @@ def check_plugin_config(config: Configuration, plugin_id: str, schema: dict[str,
 
 def judge(schema: dict[str, Any], section: Any, config: Configuration, at: KeyPath) -> list[ProblemItem]:
     """Return every way in which ``section``, which stands at ``at``, breaks the schema. References to other documents are refused, never fetched."""
-    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415 - dear to import, often not needed
-    from jsonschema.exceptions import SchemaError  # noqa: PLC0415
-    from referencing import Registry  # noqa: PLC0415
-    from referencing.exceptions import Unresolvable  # noqa: PLC0415
+    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.exceptions import SchemaError
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
     formats = FormatChecker()
     formats.checks("duration")(lambda value: not isinstance(value, str) or bool(_DURATION.match(value)))

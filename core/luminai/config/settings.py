@@ -13,7 +13,7 @@ class _Table(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
     """A table of config.toml."""
 
 
-class HubSettings(_Table):
+class HubSettings(_Table, frozen=True):
     """``[hub]``."""
 
     environment: Annotated[Literal["development", "staging", "production"], Meta(description="Which rules of caution hold.")] = "development"
@@ -22,7 +22,7 @@ class HubSettings(_Table):
     plugin_seconds: Annotated[float, Meta(ge=0.1, le=300, description="Deadline in seconds for each phase of each plugin.")] = 30.0
 
 
-class ServerSettings(_Table):
+class ServerSettings(_Table, frozen=True):
     """``[server]``."""
 
     host: Annotated[str, Meta(min_length=1, max_length=255, description="Address to listen on.")] = "127.0.0.1"
@@ -32,21 +32,21 @@ class ServerSettings(_Table):
     drain_seconds: Annotated[float, Meta(ge=0, le=300, description="How long stopping waits for running requests, in seconds.")] = 5.0
 
 
-class DatabaseSettings(_Table):
+class DatabaseSettings(_Table, frozen=True):
     """``[database]``."""
 
     url: Annotated[str, Meta(max_length=1024, description="postgresql://…; empty for SQLite in the data folder.")] = ""
     migrate: Annotated[Literal["auto", "manual"], Meta(description="Whether a start applies waiting migrations.")] = "auto"
 
 
-class LogSettings(_Table):
+class LogSettings(_Table, frozen=True):
     """``[log]``."""
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is written.")] = "info"
     format: Annotated[Literal["auto", "json", "text"], Meta(description="auto: text on a terminal, JSON lines elsewhere.")] = "auto"
 
 
-class PluginSettings(_Table):
+class PluginSettings(_Table, frozen=True):
     """``[plugins.<id>]``."""
 
     enabled: Annotated[bool, Meta(description="Whether the plugin runs.")] = False
@@ -59,7 +59,7 @@ class PluginSettings(_Table):
     config: Annotated[dict[str, Any], Meta(description="The plugin's own settings.")] = {}
 
 
-class Settings(_Table):
+class Settings(_Table, frozen=True):
     """The whole of config.toml."""
 
     hub: HubSettings = HubSettings()

@@ -109,11 +109,11 @@ async def open_database(url: str, *, data_dir: Path, clock: Clock) -> HubDatabas
     """
     engine: Engine
     if not url:
-        from luminai.data.sqlite import SQLiteEngine  # noqa: PLC0415 - only the engine in use is imported
+        from luminai.data.sqlite import SQLiteEngine
 
         engine = SQLiteEngine(data_dir)
     elif url.partition(":")[0].partition("+")[0] in ("postgresql", "postgres"):
-        from luminai.data.postgres import PostgresEngine  # noqa: PLC0415
+        from luminai.data.postgres import PostgresEngine
 
         engine = PostgresEngine(url)
     else:

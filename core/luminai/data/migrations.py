@@ -1,7 +1,7 @@
 """Migrations: every owner has versions and a version table of its own; one transaction a step, on both engines.
 
-A version file is ``NNNN_slug.py`` with ``revision = "NNNN"``; history is linear. So what is pending can be told from file names and one query, without
-importing Alembic (which takes a quarter of a second) or any version.
+A version file is ``NNNN_slug.py`` with ``revision = "NNNN"``; history is linear. So what is pending can be told from file names and one query,
+without importing Alembic (which takes a quarter of a second) or any version.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ class PostgresEngine:
 
     async def read(self, unit: Unit[T], seconds: float) -> T:
         """Run a unit in one read-only snapshot."""
-        return await self._within(seconds, lambda: self._once(unit, "REPEATABLE READ", read_only=True, seconds=seconds))
+        result: T = await self._within(seconds, lambda: self._once(unit, "REPEATABLE READ", read_only=True, seconds=seconds))
+        return result
 
     async def write(self, unit: Unit[T], seconds: float) -> T:
         """Run a unit serializably; while the server answers that it met another one, run it again until the deadline."""
@@ -63,7 +64,8 @@ class PostgresEngine:
                 attempt += 1
                 await asyncio.sleep(random.uniform(0, min(0.25, 0.002 * 2**attempt)))
 
-        return await self._within(seconds, until_alone)
+        result: T = await self._within(seconds, until_alone)
+        return result
 
     async def migrate(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on a connection of its own; it begins and commits by itself."""

@@ -1,7 +1,7 @@
 """SQLite: one writer thread with group commit, a few reader threads that cannot write.
 
-Sync SQLAlchemy in threads measured three to five times faster than its async engine, and one writer with ``BEGIN IMMEDIATE`` loses no update. Each unit has
-its savepoint inside a batch that is committed (and synced to disk) once, then all callers of the batch hear of it.
+Sync SQLAlchemy in threads measured three to five times faster than its async engine, and one writer with ``BEGIN IMMEDIATE`` loses no update.
+Each unit has its savepoint inside a batch that is committed (and synced to disk) once, then all callers of the batch hear of it.
 """
 
 from __future__ import annotations

@@ -184,7 +184,7 @@ class Writer:
                 raise Unavailable("The database file was moved or deleted while the hub runs.", code="database-gone", hint=hint)
             with connection.begin():
                 for job in batch:
-                    answers.append(self._one(connection, job))
+                    answers.append(self._one(connection, job))  # noqa: PERF401 - what was answered before a lost transaction is needed
         except _TransactionLostError as lost:
             failed = [answer for answer in answers if answer[2] is not None] + [(lost.job, None, lost.failure)]
             _answer(failed)

@@ -46,7 +46,7 @@ class HubStatus(Struct):
     """What `GET /api/status` answers; ``R_global`` is the mean R of the last 24 hours, null when there was none."""
 
     platform_status: str
-    R_global: float | None  # noqa: N815 - the product's own name on the wire
+    R_global: float | None
     version: str
     generation: int
     uptime_seconds: float

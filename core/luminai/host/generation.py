@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from luminai.contracts.context import Clock
-from luminai.contracts.errors import Conflict, DeadlineExceeded, HubError, NotReady, Unavailable
+from luminai.contracts.errors import Conflict, DeadlineExceeded, HubError, NotReady, ProblemItem, Unavailable
 from luminai.contracts.runtime import SecretBackend
 from luminai.data.database import HubDatabase
 from luminai.data.migrations import MigrationSource, pending, upgrade
@@ -50,7 +50,7 @@ class Generation(Struct, frozen=True, kw_only=True):
                 try:
                     async with asyncio.timeout(seconds):
                         await loaded.hooks.call("ready", ctx=loaded.context)
-                except Exception:
+                except Exception:  # noqa: BLE001 - plugin code may raise anything
                     _log.exception("plugin.ready.failed", extra={"plugin": loaded.id})
 
     async def stop(self, *, seconds: float) -> None:
@@ -287,7 +287,7 @@ async def stop_plugin(loaded: Loaded, *, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await loaded.hooks.call("stop", ctx=loaded.context)
-        except Exception:
+        except Exception:  # noqa: BLE001 - plugin code may raise anything
             _log.exception("plugin.stop.failed", extra={"plugin": loaded.id})
     if loaded.context is not None:
         await loaded.context.close(seconds=seconds)
@@ -297,7 +297,8 @@ def failure_of(loaded: Loaded, error: Exception) -> Failure:
     """Return the report entry of an exception: whose fault, which phase, what to do."""
     causes = cause_chain(error)
     reason = str(error).splitlines()[0][:500] if str(error) else type(error).__name__
-    code, remedy, errors = f"{loaded.phase}-failed", "Look at the log of this start, or disable the plugin.", ()
+    code, remedy = f"{loaded.phase}-failed", "Look at the log of this start, or disable the plugin."
+    errors: tuple[ProblemItem, ...] = ()
     if isinstance(error, HubError):
         code, remedy, errors = error.code, error.hint or remedy, error.errors
     elif isinstance(error, ModuleNotFoundError) and error.name:

@@ -176,7 +176,7 @@ class Hub:
             seconds=self.settings.hub.plugin_seconds,
             auto_migrate=self.settings.database.migrate == "auto",
         )
-        generation = await workshop.build(plan, core=AppEntry("core", core_app))  # type: ignore[arg-type]
+        generation = await workshop.build(plan, core=AppEntry("core", core_app))
         await self._serve(generation)
 
     async def _serve(self, generation: Generation) -> None:

@@ -168,4 +168,4 @@ def _check(loaded: Loaded, workshop: Workshop) -> None:
         raise Collision(f"{len(problems)} of its routes cannot be served", errors=problems, hint=problems[0].hint)
     if handlers:
         app = build_app(loaded.id, handlers, authenticate=workshop.authenticate, max_body_bytes=workshop.max_body_bytes)
-        loaded.entry = AppEntry(loaded.id, app)  # type: ignore[arg-type]
+        loaded.entry = AppEntry(loaded.id, app)

@@ -40,7 +40,7 @@ class LocalHub:
             self.is_temporary = True
             own = Layer("command line", "", {"hub": {"data": self._folder.name}, "database": {"url": ""}}, {}, {})
             self._hub = self._start(Configuration([*self._config.layers, own], (), self._config.base_dir))
-        self._client = InProcessClient(self._hub.edge, actor=LOCAL_ACTOR)  # type: ignore[arg-type]
+        self._client = InProcessClient(self._hub.edge, actor=LOCAL_ACTOR)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

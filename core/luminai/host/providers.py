@@ -48,7 +48,7 @@ class ProviderTable:
         for value in values:
             if not isinstance(value, kind):
                 raise Collision(f"{family} returned {type(value).__name__}, expected {kind.__name__}", plugin=owner)
-            name = value.id if isinstance(value, Persona) else value.name
+            name: str = getattr(value, "id" if isinstance(value, Persona) else "name")
             taken_by = owner if name in added else self._owners.get((family, name))
             if taken_by is not None:
                 raise Collision(f"{family} {name!r} is already offered by plugin {taken_by}", hint="Choose another name.", plugin=owner)

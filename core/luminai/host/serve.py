@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
         except Exception as error:  # noqa: BLE001 - told to the operator by serve()
             self._failure.append(error)
             self.should_exit = True
-            self.lifespan = _NoLifespan()  # type: ignore[assignment]
+            self.lifespan = _NoLifespan()
             return
         await super().startup(sockets)
         if self._announce:

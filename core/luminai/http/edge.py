@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from litestar.types import Message, Receive, Scope, Send
+from litestar.types import Message, Receive, Send
 
 from luminai.contracts.errors import HubError
 from luminai.http.problems import send_problem
-from luminai.http.requests import STATE_KEY, RequestState
-from luminai.http.table import AppEntry, PrefixTable
+from luminai.http.requests import STATE_KEY, RequestState, state_of
+from luminai.http.table import AppEntry, Entry, PrefixTable
 from luminai.telemetry.access import AccessLog
 
 _log = logging.getLogger("luminai.http")
@@ -52,9 +52,9 @@ class Edge:
         """Show ``generation`` in every response from now on."""
         self._headers = [*_COMMON, (b"luminai-generation", str(generation).encode())]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one connection."""
-        if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]
+        if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
         began = time.perf_counter()
@@ -67,10 +67,10 @@ class Edge:
             elif name == b"x-api-key" and authorization is None:
                 authorization = b"Bearer " + value
         state = RequestState(f"req_{self._prefix}{self._count:08x}", client[0] if client else "", authorization)
-        given = scope.get(STATE_KEY)
+        given: RequestState | None = scope.get(STATE_KEY)
         if given is not None:  # a request made inside this process by its own trusted caller
             state.actor = given.actor
-        scope[STATE_KEY] = state  # type: ignore[typeddict-unknown-key]
+        scope[STATE_KEY] = state
         entry = self.table.find(scope["path"])
         state.owner = entry.owner
         if scope["type"] == "websocket":
@@ -78,7 +78,7 @@ class Edge:
             return
         method = scope["method"]
         if method == "HEAD":
-            scope["method"] = "GET"  # type: ignore[typeddict-item]
+            scope["method"] = "GET"
         await self._enter(entry, scope, receive, self._sender(state, send, method == "HEAD"))
         if self._access_log is not None:
             actor = state.actor
@@ -97,7 +97,7 @@ class Edge:
                 )
             )
 
-    async def _enter(self, entry: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _enter(self, entry: Entry, scope: Any, receive: Receive, send: Send) -> None:
         if not isinstance(entry, AppEntry):
             await send_problem(scope, receive, send, entry.error)
             return
@@ -105,7 +105,7 @@ class Edge:
         try:
             await entry.app(scope, receive, send)
         except Exception:
-            state: RequestState = scope[STATE_KEY]  # type: ignore[typeddict-item]
+            state = state_of(scope)
             _log.exception("request.crashed", extra={"plugin": entry.owner, "path": scope["path"]})
             if state.status or scope["type"] != "http":
                 raise
@@ -127,7 +127,7 @@ class Edge:
                 headers.append((b"x-request-id", state.request_id.encode()))
                 message["headers"] = headers
             elif drop_body:
-                message = {**message, "body": b""}  # type: ignore[misc,assignment]
+                message = {**message, "body": b""}  # type: ignore[assignment]
             await send(message)
 
         return sender

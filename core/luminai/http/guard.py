@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from luminai.contracts.errors import Forbidden, NotSignedIn
 from luminai.contracts.identity import POLICY_KEY, Actor, RoutePolicy
 from luminai.http.problems import UnsupportedMediaType
-from luminai.http.requests import STATE_KEY, RequestState
+from luminai.http.requests import state_of
 
 Authenticate = Callable[[bytes], Awaitable[Actor]]
 """Turns the value of an Authorization header into an actor, or raises ``NotSignedIn``."""
@@ -30,7 +30,7 @@ def guard(authenticate: Authenticate) -> Callable[[ASGIApp], ASGIApp]:
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             handler = scope["route_handler"]
             policy: RoutePolicy | None = handler.opt.get(POLICY_KEY)
-            state: RequestState = scope[STATE_KEY]  # type: ignore[typeddict-item]
+            state = state_of(scope)
             if policy is None:
                 if scope.get("method") != "OPTIONS":
                     raise Forbidden("This route declares no policy.", code="no-policy")

@@ -55,7 +55,7 @@ def check_routes(entries: Sequence[RouteEntry], *, prefixes: Sequence[str], anon
     operations: dict[str, RouteEntry] = {}
     for entry in entries:
         here = f"{entry.method} {entry.path}"
-        if not any(prefix == "/" or entry.path == prefix or entry.path.startswith(f"{prefix}/") for prefix in prefixes):
+        if not any(prefix in ("/", entry.path) or entry.path.startswith(f"{prefix}/") for prefix in prefixes):
             claimed = ", ".join(prefixes) or "nothing"
             problems.append(_item(entry, f"{here} lies outside the claimed {claimed}", "Add the prefix to `paths` in the manifest."))
         if entry.policy is None:

@@ -100,7 +100,7 @@ def _names(plugin: str, schemas: Mapping[str, Any]) -> dict[str, str]:
 
 def _rename(node: Any, names: Mapping[str, str]) -> Any:
     if isinstance(node, dict):
-        renamed = {}
+        renamed: dict[str, Any] = {}
         for key, value in node.items():
             if key == "$ref" and isinstance(value, str) and value.startswith(_REFERENCE):
                 renamed[key] = _REFERENCE + names.get(value.removeprefix(_REFERENCE), value.removeprefix(_REFERENCE))

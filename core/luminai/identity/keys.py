@@ -100,7 +100,11 @@ class KeyStore:
     async def touch(self, key_ids: Sequence[str]) -> None:
         """Note that these keys were used."""
         now = self._clock.now()
-        await self._db.write(lambda session: session.execute(update(api_keys).where(api_keys.c.id.in_(key_ids)).values(last_used_at=now)) and None)
+
+        def unit(session: Session) -> None:
+            session.execute(update(api_keys).where(api_keys.c.id.in_(key_ids)).values(last_used_at=now))
+
+        await self._db.write(unit)
 
     async def offer_setup(self) -> str | None:
         """Return a fresh one-time set-up token if the hub has never had a key, else None. An older token is void from then on."""

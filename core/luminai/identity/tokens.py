@@ -1,7 +1,7 @@
 """The form of API keys and set-up tokens.
 
-A key is ``lum_<32 hex of its id>_<43 characters of secret><7 characters of checksum>``. The prefix lets secret scanners find a leaked key, the checksum
-lets them (and us) tell a mistyped one without asking the database. The secret has 256 bits, so one round of SHA-256 is enough to store it.
+A key is ``lum_<32 hex of its id>_<43 characters of secret><7 characters of checksum>``. The prefix lets secret scanners find a leaked key, the
+checksum lets them (and us) tell a mistyped one without asking the database. The secret has 256 bits, so one round of SHA-256 is enough to store it.
 """
 
 from __future__ import annotations

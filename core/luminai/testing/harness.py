@@ -25,11 +25,11 @@ class HubUnderTest:
     def client(self, *scopes: str, subject: str = "user_test", address: str = "127.0.0.1") -> InProcessClient:
         """Return a client signed in with ``scopes`` as ``subject``; without scopes an anonymous one."""
         actor = Actor(id=f"key_{subject}", subject=subject, scopes=frozenset(scopes), name=subject) if scopes else None
-        return InProcessClient(self.hub.edge, actor=actor, address=address)  # type: ignore[arg-type]
+        return InProcessClient(self.hub.edge, actor=actor, address=address)
 
     def with_key(self, key: str) -> InProcessClient:
         """Return a client that sends an API key like any client outside."""
-        return InProcessClient(self.hub.edge, headers={"authorization": f"Bearer {key}"})  # type: ignore[arg-type]
+        return InProcessClient(self.hub.edge, headers={"authorization": f"Bearer {key}"})
 
     def state(self, plugin: str) -> str:
         """Return a plugin's state."""

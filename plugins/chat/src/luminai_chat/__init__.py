@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from luminai_chat.schemas import ChatAsk, ChatAnswer
+    from luminai_chat.schemas import ChatAnswer, ChatAsk
     from luminai_chat.service import Chat
 
 __all__ = ["Chat", "ChatAnswer", "ChatAsk"]

@@ -36,7 +36,7 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
         """Ask. The answer is JSON, or a stream of events with `Accept: text/event-stream`."""
         log = await chat.open(data, actor=actor_of(request), address=client_address(request), idempotency_key=idempotency_key)
         if "text/event-stream" in request.headers.get("accept", ""):
-            return Stream(_server_events(log), media_type="text/event-stream", headers=STREAM_HEADERS)  # type: ignore[return-value]
+            return Stream(_server_events(log), media_type="text/event-stream", headers=STREAM_HEADERS)
         try:
             answer = await whole(log)
         except TurnFailed as failed:

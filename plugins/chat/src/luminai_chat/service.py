@@ -305,7 +305,7 @@ async def _events(log: TurnLog) -> AsyncIterator[LogEvent]:
             yield event
 
 
-class TurnFailed(Exception):  # noqa: N818 - named after what happened
+class TurnFailed(Exception):
     """A turn ended with ``problem``."""
 
     def __init__(self, problem: Any) -> None:

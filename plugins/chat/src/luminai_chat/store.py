@@ -84,7 +84,14 @@ def branch(session: Session, session_id: str, leaf: str | None) -> list[Said]:
 
 def add_question(session: Session, message_id: str, session_id: str, parent_id: str | None, content: str, at: datetime) -> None:
     """Add what a person wrote."""
-    row = {"id": message_id, "session_id": session_id, "parent_id": parent_id, "role": "user", "content": content, "sources": []}
+    row: dict[str, Any] = {
+        "id": message_id,
+        "session_id": session_id,
+        "parent_id": parent_id,
+        "role": "user",
+        "content": content,
+        "sources": [],
+    }
     session.execute(insert(messages).values(**row, persona="", persona_version=0, model="", end_state="", created_at=at))
     session.execute(update(sessions).where(sessions.c.id == session_id).values(messages=sessions.c.messages + 1, updated_at=at))
 

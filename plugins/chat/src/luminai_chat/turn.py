@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -27,6 +27,7 @@ from luminai import (
     RateLimited,
     Source,
     SourceFound,
+    StreamEvent,
     TextDelta,
     TurnEvidence,
     Upstream,
@@ -127,47 +128,52 @@ class Runner:
 
     async def _generate(self, turn: Turn, outcome: Outcome, began: float) -> None:
         """Read the provider's stream into the log; honest about how it ended."""
-        framed = not turn.model.follows_instructions
         request = ChatRequest(model=turn.model.id, messages=self._messages(turn), timeout=self._config.total_seconds, locale=turn.ask.context.locale)
-        deadline = asyncio.get_running_loop().time() + self._config.total_seconds
-        events = turn.provider.stream(request)
-        held: list[SourceFound | TextDelta] = []
-        async with aclosing(events) as stream:  # type: ignore[type-var]
-            while True:
-                wait = min(self._config.idle_seconds, deadline - asyncio.get_running_loop().time())
-                try:
-                    async with asyncio.timeout(max(0.0, wait)):
-                        event = await anext(stream, None)
-                except TimeoutError:
-                    outcome.end, outcome.reason = EndState.STALLED, f"no word from the provider for {wait:.0f} s"
-                    break
-                if event is None:
-                    outcome.end, outcome.reason = EndState.CUT, "the provider's stream ended without an end"
-                    break
+        held: list[StreamEvent] | None = None if turn.model.follows_instructions else []
+        async with aclosing(self._events(turn, request)) as events:
+            async for event in events:
                 if isinstance(event, End):
                     outcome.end, outcome.usage, outcome.covered, outcome.reason = event.state, event.usage, event.covered, event.reason
                     break
                 if outcome.first_content is None:
                     outcome.first_content = time.perf_counter() - began
-                if framed:
-                    held.append(event) if isinstance(event, SourceFound | TextDelta) else None
-                    if isinstance(event, SourceFound):  # a source means that there is an answer: let it flow under the persona's line
-                        self._emit(turn, outcome, TextDelta(f"{turn.persona.voice.answer}\n\n" if turn.persona.voice.answer else ""))
-                        for one in held:
-                            self._emit(turn, outcome, one)
-                        framed = False
+                if held is not None:  # wait to see whether there is an answer, so that the persona's line fits it
+                    held.append(event)
+                    if not isinstance(event, SourceFound):
+                        continue
+                    self._emit_all(turn, outcome, f"{turn.persona.voice.answer}\n\n", held)
+                    held = None
                 else:
                     self._emit(turn, outcome, event)
                 if len(outcome.text) > MAX_REPLY:
                     outcome.end, outcome.reason = EndState.LENGTH, "the reply grew too long"
                     break
-        if framed and held:
-            if not outcome.covered and turn.persona.voice.refusal:
-                self._emit(turn, outcome, TextDelta(f"{turn.persona.voice.refusal} "))
-            for one in held:
-                self._emit(turn, outcome, one)
+        if held:
+            self._emit_all(turn, outcome, "" if outcome.covered else f"{turn.persona.voice.refusal} ", held)
 
-    def _emit(self, turn: Turn, outcome: Outcome, event: Any) -> None:
+    async def _events(self, turn: Turn, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        """Yield the provider's events and then exactly one end, whatever the provider does; only content resets the idle clock."""
+        deadline = asyncio.get_running_loop().time() + self._config.total_seconds
+        async with aclosing(turn.provider.stream(request)) as stream:  # type: ignore[type-var]
+            while True:
+                wait = max(0.0, min(self._config.idle_seconds, deadline - asyncio.get_running_loop().time()))
+                try:
+                    async with asyncio.timeout(wait):
+                        event: StreamEvent | None = await anext(stream, None)
+                except TimeoutError:
+                    yield End(state=EndState.STALLED, reason=f"no word from the provider for {wait:.0f} s")
+                    return
+                yield event or End(state=EndState.CUT, reason="the provider's stream ended without an end")
+                if event is None or isinstance(event, End):
+                    return
+
+    def _emit_all(self, turn: Turn, outcome: Outcome, line: str, held: Sequence[StreamEvent]) -> None:
+        if line.strip():
+            self._emit(turn, outcome, TextDelta(line))
+        for event in held:
+            self._emit(turn, outcome, event)
+
+    def _emit(self, turn: Turn, outcome: Outcome, event: StreamEvent) -> None:
         if isinstance(event, TextDelta) and event.text:
             outcome.text += event.text
             turn.log.add("text", {"text": event.text})
@@ -222,7 +228,7 @@ class Runner:
             response=outcome.text,
             R=evaluation.R,
             witness_chips=tuple(ChipView(chip.id, chip.label, chip.icon) for chip in evaluation.chips),
-            notebook=_cards(turn, outcome, evaluation),
+            notebook=_cards(outcome, evaluation),
             resonance=ResonanceView(
                 R=evaluation.R,
                 value=report.value,
@@ -246,7 +252,7 @@ class Runner:
         )
 
 
-def _cards(turn: Turn, outcome: Outcome, evaluation: Evaluation) -> tuple[Card, ...]:
+def _cards(outcome: Outcome, evaluation: Evaluation) -> tuple[Card, ...]:
     """Return the notebook: how the value came about, what the reply rests on, how it ended if not well."""
     terms = ", ".join(f"{part.name} {round_half_up(part.value):.2f}" for part in evaluation.report.parts if "." not in part.name)
     cards = [Card(section="reasoning", title=f"R = {evaluation.R:.2f}", body=f"{evaluation.report.formula}: {terms}")]

@@ -8,7 +8,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
-import snowballstemmer  # type: ignore[import-untyped]  # ships no types
+import snowballstemmer  # ships no types
 
 MAX_STEM: Final = 64
 _WORD: Final = re.compile(r"[^\W_]+")

@@ -6,6 +6,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from luminai import PastMessage
@@ -47,7 +48,7 @@ def local_coherence(text: str) -> float | None:
     vectors = [vector for vector in vectors if vector]
     if len(vectors) < 3:
         return None
-    pairs = [_cosine(left, right) for left, right in zip(vectors, vectors[1:], strict=False)]
+    pairs = [_cosine(left, right) for left, right in pairwise(vectors)]
     return sum(pairs) / len(pairs)
 
 

@@ -14,7 +14,6 @@ from luminai_knowledge import Knowledge
 from luminai_site.pages import Pages
 from luminai_site.rendering import render
 
-
 Query = Annotated[str, QueryParameter(query="q", max_length=500)]
 
 
@@ -56,13 +55,16 @@ def docs_handlers(ctx: PluginContext, pages: Pages) -> Sequence[Any]:
         """Show one page."""
         url = f"/docs/{path.strip('/')}"
         try:
-            document = await knowledge.document_at(url)
+            document = await knowledge.at(url)
         except NotFound:
             return pages.show("missing.html", status=404, path=url)
         entries = await navigation()
         here = next((position for position, entry in enumerate(entries) if entry.url == url), 0)
-        around = {"previous": entries[here - 1] if here else None, "following": entries[here + 1] if here + 1 < len(entries) else None}
-        return pages.show("docs_page.html", document=document, rendered=render(document.markdown), entries=entries, url=url, **around)
+        previous = entries[here - 1] if here else None
+        following = entries[here + 1] if here + 1 < len(entries) else None
+        return pages.show(
+            "docs_page.html", document=document, rendered=render(document.markdown), entries=entries, url=url, previous=previous, following=following
+        )
 
     @get("/sitemap.xml", opt=policy(anonymous=True), include_in_schema=False)
     async def sitemap(request: Request[Any, Any, Any]) -> Response[str]:

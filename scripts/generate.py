@@ -1,0 +1,60 @@
+"""Write everything that is generated from code; with ``--check`` only tell what is stale.
+
+Generated are: each plugin's ``config.schema.json``, the public stub ``core/luminai/__init__.pyi``, and the reference pages of hooks, manifest, settings,
+commands, error codes and scopes in ``docs/reference/``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import reference
+
+from luminai._face import FACE
+from luminai.config.binding import render_schema
+from luminai.contracts.manifest import SCHEMA_FILE
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> int:
+    """Return 1 when something was stale and ``--check`` was given."""
+    check = "--check" in sys.argv
+    stale = []
+    for path, text in wanted().items():
+        if not path.exists() or path.read_text() != text:
+            stale.append(path.relative_to(ROOT).as_posix())
+            if not check:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+    if stale:
+        print(("Stale, run `make docs`: " if check else "Written: ") + ", ".join(stale))
+    return int(check and bool(stale))
+
+
+def wanted() -> dict[Path, str]:
+    """Return the text that each generated file must have."""
+    files = {ROOT / "core/luminai/__init__.pyi": public_stub()}
+    for plugin in reference.own_plugins():
+        struct = reference.settings_of(plugin)
+        if struct is not None:
+            files[Path(plugin.package_dir) / SCHEMA_FILE] = render_schema(reference.schema_of(struct))
+    files |= {ROOT / "docs/reference" / name: text for name, text in reference.pages().items()}
+    return files
+
+
+def public_stub() -> str:
+    """Return the stub that tells type checkers what ``luminai`` offers."""
+    lines = ["# Generated from _face.py by `make docs`; do not edit."]
+    for module in sorted(FACE):
+        lines.append(f"from {module} import (")
+        lines += [f"    {name} as {name}," for name in sorted(FACE[module])]
+        lines.append(")")
+    names = sorted(name for names in FACE.values() for name in names)
+    lines += ["", "__version__: str", "__all__ = [", *(f'    "{name}",' for name in names), "]"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
