@@ -11,6 +11,10 @@ from luminai_knowledge import Analyser, Passage, sentences
 
 MAX_QUOTE: Final = 600
 HEADING_SHARE: Final = 0.5
+ASKING_SHARE: Final = 0.3
+"""A sentence that asks does not answer, however well its words fit."""
+SUBJECT_BONUS: Final = 1.5
+"""A page whose whole title is asked about is the place to quote from."""
 _DEFINING: Final = frozenset({"is", "are", "mean"})
 
 
@@ -32,6 +36,7 @@ class _Candidate(Struct, frozen=True):
     quote: Quote
     own: frozenset[str]
     above: frozenset[str]
+    subject: frozenset[str]
     shape: float
 
 
@@ -68,7 +73,8 @@ def _candidates(passages: Sequence[Passage], analyser: Analyser) -> list[_Candid
     """Return each sentence once, whatever the number of pages that repeat it."""
     found: dict[str, _Candidate] = {}
     for passage in passages:
-        above = frozenset(analyser.stems(" ".join((passage.title, *passage.headings))))
+        subject = frozenset(analyser.stems(passage.title))
+        above = subject | frozenset(analyser.stems(" ".join(passage.headings)))
         for sentence in sentences(passage.text):
             same = " ".join(analyser.words(sentence))
             if not same or same in found:
@@ -76,18 +82,21 @@ def _candidates(passages: Sequence[Passage], analyser: Analyser) -> list[_Candid
             text = sentence if len(sentence) <= MAX_QUOTE else sentence[:MAX_QUOTE].rpartition(" ")[0] or sentence[:MAX_QUOTE]
             own = frozenset(analyser.stems(text))
             shape = (1.0 if len(own) >= 5 else 0.5) * (1.35 if len(own) >= 6 and own & _DEFINING else 1.0)
-            found[same] = _Candidate(Quote(text, passage), own, above - own, shape)
+            shape *= ASKING_SHARE if "?" in text else 1.0
+            found[same] = _Candidate(Quote(text, passage), own, above - own, subject, shape)
     return list(found.values())
 
 
 def _score(candidate: _Candidate, wanted: Mapping[str, float], covered: set[str]) -> float:
-    """Return the weight of the wanted stems in the sentence, those in its headings at half; fragments count half, defining sentences a third more."""
+    """Return the weight of the wanted stems in the sentence, those in its headings at half; fragments count half, defining
+    sentences a third more, sentences on a page about just that half more."""
 
     def weight(stems: frozenset[str]) -> float:
         return sum(wanted[stem] * (0.5 if stem in covered else 1.0) for stem in sorted(stems & wanted.keys()))
 
     own = weight(candidate.own)
-    return (own + HEADING_SHARE * weight(candidate.above)) * candidate.shape if own else 0.0
+    bonus = SUBJECT_BONUS if candidate.subject and candidate.subject <= wanted.keys() else 1.0
+    return (own + HEADING_SHARE * weight(candidate.above)) * candidate.shape * bonus if own else 0.0
 
 
 def _strong(candidate: _Candidate, wanted: Mapping[str, float]) -> bool:

@@ -33,10 +33,11 @@ class PersonaDirectory:
             Unprocessable: there is none (code ``personas.unknown``); the hint names the nearest.
         """
         wanted = name.strip().lower()
-        names: dict[str, Persona] = {}
-        for persona in self.all():
-            for known in (persona.id, *persona.aliases):
-                names.setdefault(known, persona)
+        every = self.all()
+        names = {persona.id: persona for persona in every}
+        for persona in every:
+            for alias in persona.aliases:
+                names.setdefault(alias.lower(), persona)  # an id beats any alias, whoever came first
         if wanted in names:
             return names[wanted]
         near = difflib.get_close_matches(wanted, names, n=1)

@@ -73,14 +73,20 @@ def present(report: ResonanceReport, evidence: TurnEvidence) -> Evaluation:
 
 
 def round_half_up(value: float, places: int = 2) -> float:
-    """Round half away from zero, as people do, on the shortest decimal that the float prints as."""
-    return float(Decimal(repr(value)).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP))
+    """Round half away from zero, as people do, on the decimal that the float stands for: 0.5 x 0.86 x 0.5 is 0.215, hence 0.22."""
+    return float(_settled(value).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP))
+
+
+def _settled(value: float) -> Decimal:
+    """Return the value without the noise that a few float operations leave (below 1e-12), which would tip a boundary."""
+    return Decimal(repr(value)).quantize(Decimal("1e-12"), rounding=ROUND_HALF_UP)
 
 
 def badge(value: float) -> Badge:
     """Return the badge of a value; exactly 0.5 and 0.7 are steady."""
-    state: Literal["critical", "steady", "resonant"] = "critical" if value < 0.5 else "resonant" if value > 0.7 else "steady"
-    return Badge(state, pulse=value < 0.6 or value > 0.9)
+    exact = _settled(value)
+    state: Literal["critical", "steady", "resonant"] = "critical" if exact < Decimal("0.5") else "resonant" if exact > Decimal("0.7") else "steady"
+    return Badge(state, pulse=exact < Decimal("0.6") or exact > Decimal("0.9"))
 
 
 def chips(report: ResonanceReport, evidence: TurnEvidence) -> tuple[Chip, ...]:

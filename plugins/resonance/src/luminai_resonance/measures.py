@@ -13,6 +13,8 @@ from luminai import PastMessage
 from luminai_resonance.text import FUNCTION_WORDS, content_words, sentences, words
 
 MIN_WORDS: Final = 50
+MIN_FUNCTION_SHARE: Final = 0.25
+"""English conversation has 0.4 to 0.6 of its words in these classes, Dutch about 0.2, German 0.1, other scripts none."""
 WINDOW: Final = 50
 HALF_LIFE_SECONDS: Final = 600.0
 LOOK_BACK: Final = 6
@@ -55,10 +57,13 @@ def local_coherence(text: str) -> float | None:
 def style_matching(one: str, other: str) -> float | None:
     """Return language style matching, 0..1: the mean over function-word classes of 1 - |a - b| / (a + b + 0.0001).
 
-    Gonzales, Hancock & Pennebaker 2010; Ireland & Pennebaker 2010. English word lists. None when either text has below 50 words.
+    Gonzales, Hancock & Pennebaker 2010; Ireland & Pennebaker 2010. English word lists. None when either text has below 50 words, or
+    below a quarter of words in these classes: it is then no English prose, and classes missing on both sides would pass for a perfect match.
     """
     first, second = words(one), words(other)
     if min(len(first), len(second)) < MIN_WORDS:
+        return None
+    if min(_function_share(first), _function_share(second)) < MIN_FUNCTION_SHARE:
         return None
     scores = []
     for kind in FUNCTION_WORDS.values():
@@ -101,9 +106,17 @@ def novelty(message: str, history: Sequence[PastMessage]) -> float | None:
     before = " ".join(past.text for past in history[-LOOK_BACK:])[:20_000]
     if not before or len(words(message)) < MIN_WORDS:
         return None
-    x, y = len(zlib.compress(message.encode())), len(zlib.compress(before.encode()))
-    both = len(zlib.compress((before + " " + message).encode()))
+    x, y = _compressed(message), _compressed(before)
+    both = _compressed(f"{before} {message}")
     return min(1.0, max(0.0, (both - min(x, y)) / max(x, y)))
+
+
+def _function_share(found: Sequence[str]) -> float:
+    return sum(word in kind for word in found for kind in FUNCTION_WORDS.values()) / len(found)
+
+
+def _compressed(text: str) -> int:
+    return len(zlib.compress(text.encode(errors="surrogatepass")))  # half an emoji, cut by a client, is odd text and no error
 
 
 def _cosine(left: Counter[str], right: Counter[str]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -10,9 +9,9 @@ from litestar import get, post
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from luminai import NotFound, Page, PastMessage, ResonanceCalculator, TurnEvidence, page_cursor, page_limit, policy
+from luminai import NotFound, Page, PastMessage, ResonanceCalculator, TurnEvidence, Unprocessable, page_cursor, page_limit, policy
 from luminai_resonance.evaluation import Evaluation, Resonance
-from luminai_resonance.frequencies import Frequency, all_frequencies
+from luminai_resonance.frequencies import Frequency, all_frequencies, frequency_named
 
 Text = Annotated[str, Meta(max_length=16_000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -65,13 +64,10 @@ def handlers(
     @get("/api/frequencies/{frequency_id:str}", opt=policy(anonymous=True))
     async def show_frequency(frequency_id: FromPath[str]) -> Frequency:
         """Show one frequency."""
-        known = {one.id: one for one in all_frequencies()}
-        found = known.get(frequency_id.strip().lower().replace("-", "_"))
-        if found is None:
-            near = difflib.get_close_matches(frequency_id.lower(), known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "GET /api/frequencies lists all."
-            raise NotFound(f"There is no frequency {frequency_id[:60]!r}.", code="resonance.unknown-frequency", hint=hint)
-        return found
+        try:
+            return frequency_named(frequency_id)
+        except Unprocessable as unknown:
+            raise NotFound(unknown.detail, code=unknown.code, hint=unknown.hint) from None
 
     @get("/api/resonance/calculators", opt=policy(anonymous=True))
     async def list_calculators() -> Page[CalculatorInfo]:
@@ -81,8 +77,7 @@ def handlers(
     @post("/api/resonance/explain", opt=policy(anonymous=True), status_code=200)
     async def explain(data: JSONBody[ExplainRequest]) -> Evaluation:
         """Evaluate a turn and explain the value by its parts."""
-        known = {one.id for one in all_frequencies()}
-        active = None if data.active_frequencies is None else tuple(name for name in data.active_frequencies if name in known)
+        active = None if data.active_frequencies is None else tuple(dict.fromkeys(frequency_named(name).id for name in data.active_frequencies))
         evidence = TurnEvidence(
             message=data.message,
             reply=data.reply,
@@ -91,7 +86,7 @@ def handlers(
             sources=data.sources,
             signals=data.signals,
             active_frequencies=active,
-            filtered=active is not None and len(set(active)) < len(known),
+            filtered=active is not None and len(active) < len(all_frequencies()),
             witness=data.witness,
         )
         evaluation: Evaluation = await run_sync(resonance.evaluate, evidence, data.calculator)

@@ -64,7 +64,7 @@ def coherence_of(evidence: TurnEvidence) -> tuple[float, str, str]:
         return signal(evidence, "coherence", 0.8), "", SOURCE_A
     measured = style_matching(evidence.message, evidence.reply)
     if measured is None:
-        return 0.8, "message or reply too short to measure style matching (50 words each); taken as 0.8", SOURCE_A
+        return 0.8, "too short to measure style matching (50 words each), or not English prose; taken as 0.8", SOURCE_A
     return measured, "language style matching of message and reply, English word classes", f"{SOURCE_A}; Ireland & Pennebaker 2010"
 
 

@@ -29,8 +29,14 @@ def witness_part(evidence: TurnEvidence, *, potential: float, attention: float) 
     return ResonancePart(
         name="witness",
         value=value,
-        inputs={"evasion": evasion, "volatility": volatility, "attention": attention, "contextual_potential": potential},
-        formula="evasion > 0.5: 0.3; volatility > 0.7 and attention > 0.8: 1.2; contextual potential < 0.5: 0.8; else 1.0",
+        inputs={
+            "protocol": float(evidence.witness),
+            "evasion": evasion,
+            "volatility": volatility,
+            "attention": attention,
+            "contextual_potential": potential,
+        },
+        formula="protocol off: 1.0; evasion > 0.5: 0.3; volatility > 0.7 and attention > 0.8: 1.2; contextual potential < 0.5: 0.8; else 1.0",
         citation=_CITATION,
         note=why,
     )

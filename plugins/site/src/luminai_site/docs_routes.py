@@ -14,7 +14,7 @@ from luminai_knowledge import Knowledge
 from luminai_site.pages import Pages
 from luminai_site.rendering import render
 
-Query = Annotated[str, QueryParameter(query="q", max_length=500)]
+Query = Annotated[str, QueryParameter(name="q", max_length=500)]
 
 
 class NavigationEntry(Struct, frozen=True):
