@@ -32,12 +32,20 @@ else
 endif
 	@touch $@
 
+TEMPLATE_STAMP := .venv-template/.ready
+
+# copier brings pydantic, which slows every import of litestar, so it has an environment of its own.
+$(TEMPLATE_STAMP): requirements/template.txt $(STAMP)
+	@$(BIN)/python -m venv .venv-template
+	@.venv-template/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/template.txt
+	@touch $@
+
 .PHONY: run
 run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
 	@exec $(BIN)/luminai serve
 
 .PHONY: test
-test: $(STAMP) ## Run the tests (ARGS="-k name" for some)
+test: $(STAMP) $(TEMPLATE_STAMP) ## Run the tests (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: format
@@ -67,7 +75,7 @@ fresh: $(STAMP) ## Check that everything generated is fresh
 	@$(BIN)/python scripts/shows.py --check
 
 .PHONY: check
-check: lint types fresh ## All that CI checks: lint, types, freshness, tests with every service
+check: lint types fresh $(TEMPLATE_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
 	@LUMINAI_REQUIRE_SERVICES=1 $(BIN)/python -m pytest $(ARGS)
 
 .PHONY: bench
@@ -87,5 +95,5 @@ lock: ## Make requirements/lock.txt anew (needs uv)
 
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and builds (data stays)
-	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-template build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -60,6 +61,11 @@ class _Server(uvicorn.Server):
         self._listener = listener
         self._failure = failure
         self._announce = announce
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order; being told to stop is no failure, so the signal is not raised again and the exit code is 0."""
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the hub before the first request can come."""
