@@ -1,13 +1,11 @@
 """Personas on a running hub."""
 
 import asyncio
-from pathlib import Path
 
-import msgspec
 import pytest
 
+from luminai.host.discovery import installed_plugins
 from luminai.testing import running_hub
-from luminai_personas.config import PersonasConfig
 
 OTHER = """
     from luminai import Persona, hookimpl
@@ -82,8 +80,6 @@ def test_list__bad_page__is_refused(query):
 
 
 def test_personas_of_another_plugin__are_offered_and_hidden_ones_are_not(plugins):
-    from luminai.host.discovery import installed_plugins
-
     other = plugins.make("others", OTHER, provides='["personas"]')
     installed = [*(one for one in installed_plugins() if one.id == "personas"), other]
     listed, alias, hidden = ask("/api/personas", "/api/personas/leader", "/api/personas/kaznak", installed=installed, more=("others",))
@@ -92,11 +88,3 @@ def test_personas_of_another_plugin__are_offered_and_hidden_ones_are_not(plugins
     assert "kaznak" not in [one["id"] for one in listed.json()["items"]]
     assert (alias.json()["id"], alias.json()["version"]) == ("guide", 7)
     assert hidden.status == 404
-
-
-def test_config_schema__committed__is_that_of_the_settings():
-    committed = Path(__file__).parents[1] / "src/luminai_personas/config.schema.json"
-
-    schema = msgspec.json.decode(committed.read_bytes())
-    schema.pop("$schema", None)
-    assert schema == msgspec.json.schema(PersonasConfig)

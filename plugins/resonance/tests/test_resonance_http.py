@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 from luminai.testing import running_hub
-from luminai_resonance.config import ResonanceConfig
 
 PAIRS = {
     *("compassion/wrath", "curiosity/pride", "determination/despair", "connection/isolation_witness"),
@@ -252,11 +251,3 @@ def test_command_and_face__imported__stay_clear_of_server_and_database():
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
-
-
-def test_config_schema__committed__is_that_of_the_settings():
-    committed = Path(__file__).parents[1] / "src/luminai_resonance/config.schema.json"
-
-    schema = msgspec.json.decode(committed.read_bytes())
-    schema.pop("$schema", None)
-    assert schema == msgspec.json.schema(ResonanceConfig)
