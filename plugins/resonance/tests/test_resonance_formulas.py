@@ -179,6 +179,13 @@ def test_witness__first_rule_that_matches__decides(evidence, witness):
     assert report.adjusted == pytest.approx(min(1.0, report.value * witness))
 
 
+@pytest.mark.parametrize(("attention", "witness"), [(0.8, 1.0), (0.81, 1.2)])
+def test_witness__attention_at_its_bound__does_not_meet_volatility(attention, witness):
+    signals = {"contextual_potential": 0.5, "temporal_attention": attention, "volatility": 0.9}
+
+    assert score("formula-f", signals=signals).witness == witness
+
+
 @settings(deadline=None)
 @given(any_calculator, evidence_of_any_kind)
 def test_any_evidence__every_formula__answers_in_range_and_in_json(calculator, evidence):
