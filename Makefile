@@ -24,7 +24,7 @@ $(STAMP): requirements/lock.txt $(PROJECTS)
 	@test -n "$(BASE_PYTHON)" || { echo "Python 3.11 or later with venv is needed."; exit 1; }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { rm -rf $(VENV); echo "Making $(VENV) with $(BASE_PYTHON)"; $(BASE_PYTHON) -m venv $(VENV); }
 ifneq ($(UV),)
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/lock.txt
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/lock.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(PACKAGES))
 else
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt

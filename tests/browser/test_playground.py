@@ -14,7 +14,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = which("chromium") or which("chromium-browser")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 INERT = ["<img src=x onerror=document.title='hacked'>", "[x](javascript:document.title='hacked')", "<script>document.title='hacked'</script>"]
 
 pytestmark = [
