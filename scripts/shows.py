@@ -48,8 +48,9 @@ def filled(text: str, shown: dict[str, list[str]]) -> str:
         if found:
             tests = shown.get(found[1], [])
             total, done = total + 1, done + bool(tests)
-            line = f"| {found[1]} | {found[2]} | {found[3]} | {'<br>'.join(f'`{test}`' for test in sorted(tests))} |"
-        lines.append(line)
+            lines.append(f"| {found[1]} | {found[2]} | {found[3]} | {'<br>'.join(f'`{test}`' for test in sorted(tests))} |")
+        else:
+            lines.append(line)
     text = "\n".join(lines) + "\n"
     return re.sub(r"^\*\*.* lines shown\.\*\*$", f"**{done} of {total} lines shown.**", text, flags=re.MULTILINE)
 

@@ -50,7 +50,7 @@ class Edge:
 
     def announce(self, generation: int) -> None:
         """Show ``generation`` in every response from now on."""
-        self._headers = [*_COMMON, (b"luminai-generation", str(generation).encode())]
+        self._headers = (*_COMMON, (b"luminai-generation", str(generation).encode()))
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one connection."""
@@ -119,13 +119,13 @@ class Edge:
         async def sender(message: Message) -> None:
             if message["type"] == "http.response.start":
                 state.status = message["status"]
-                headers = list(message.get("headers", ()))
-                strict = not any(name == b"content-security-policy" for name, _ in headers)
-                headers += common
-                if strict:
-                    headers += _STRICT
-                headers.append((b"x-request-id", state.request_id.encode()))
-                message["headers"] = headers
+                given = message.get("headers", ())
+                own_policy = False
+                for name, _ in given:
+                    if name == b"content-security-policy":
+                        own_policy = True
+                policy = () if own_policy else _STRICT
+                message["headers"] = [*given, *common, *policy, (b"x-request-id", state.request_id.encode())]
             elif drop_body:
                 message = {**message, "body": b""}  # type: ignore[assignment]
             await send(message)
