@@ -1,0 +1,282 @@
+"""Units of work: no lost update, isolation of failures, deadlines, idempotency, one holder of a file."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from luminai import Conflict, DeadlineExceeded, Event, Once, Unavailable, Unprocessable
+from luminai.data.database import HubDatabase, open_database
+from luminai.data.migrations import core_source, pending, upgrade
+from luminai.telemetry.clock import SystemClock
+
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c",
+    "postgresql": "SELECT pg_sleep(60)",
+}
+
+
+def on_database(url: str, data_dir: Path, work: Any) -> Any:
+    """Run ``work(database, table)`` with a table ``core__t_…(id, n)`` of its own."""
+    table = f"core__t_{uuid4().hex[:8]}"
+
+    async def main() -> Any:
+        database = await open_database(url, data_dir=data_dir, clock=SystemClock())
+        try:
+            if await pending(database, [core_source()]):
+                await upgrade(database, core_source())
+            await database.write(lambda session: session.execute(text(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, n INTEGER)")) and None)
+            await database.write(lambda session: session.execute(text(f"INSERT INTO {table} VALUES (1, 0)")) and None)
+            return await work(database, table)
+        finally:
+            await database.close()
+
+    return asyncio.run(main())
+
+
+def add_one(table: str) -> Any:
+    """Return a unit that reads and then writes, which is how updates get lost."""
+
+    def unit(session: Session) -> int:
+        found: int = session.execute(text(f"SELECT n FROM {table} WHERE id = 1")).scalar_one()
+        session.execute(text(f"UPDATE {table} SET n = :n WHERE id = 1"), {"n": found + 1})
+        return found
+
+    return unit
+
+
+async def value_of(database: HubDatabase, table: str) -> int:
+    found: int = await database.read(lambda session: session.execute(text(f"SELECT n FROM {table} WHERE id = 1")).scalar_one())
+    return found
+
+
+def test_write__many_tasks_read_then_write__none_is_lost(database_url: str, data_dir: Path) -> None:
+    tasks = 400 if not database_url else 60
+
+    async def work(database: HubDatabase, table: str) -> int:
+        await asyncio.gather(*(database.write(add_one(table), timeout=60) for _ in range(tasks)))
+        return await value_of(database, table)
+
+    assert on_database(database_url, data_dir, work) == tasks
+
+
+@pytest.mark.postgres
+def test_write__three_processes__none_is_lost_and_no_error_surfaces(postgres_url: str, data_dir: Path) -> None:
+    script = """
+import asyncio, sys
+from pathlib import Path
+from sqlalchemy import text
+from luminai.data.database import open_database
+from luminai.telemetry.clock import SystemClock
+url, table = sys.argv[1:]
+def unit(session):
+    n = session.execute(text(f"SELECT n FROM {table} WHERE id = 1")).scalar_one()
+    session.execute(text(f"UPDATE {table} SET n = :n WHERE id = 1"), {"n": n + 1})
+async def main():
+    database = await open_database(url, data_dir=Path("."), clock=SystemClock())
+    async def many():
+        for _ in range(20):
+            await database.write(unit, timeout=60)
+    await asyncio.gather(*(many() for _ in range(4)))
+    await database.close()
+asyncio.run(main())
+"""
+
+    async def work(database: HubDatabase, table: str) -> int:
+        command = [sys.executable, "-c", script, postgres_url, table]
+        running = [await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE) for _ in range(3)]
+        for process in running:
+            _, said = await process.communicate()
+            assert process.returncode == 0, said.decode()
+        return await value_of(database, table)
+
+    assert on_database(postgres_url, data_dir, work) == 3 * 4 * 20
+
+
+def test_write__a_unit_fails_among_others__only_it_is_rolled_back(database_url: str, data_dir: Path) -> None:
+    def fails(table: str) -> Any:
+        def unit(session: Session) -> None:
+            add_one(table)(session)
+            raise ValueError("mine alone")
+
+        return unit
+
+    async def work(database: HubDatabase, table: str) -> tuple[int, list[Any]]:
+        units = [fails(table) if number % 5 == 0 else add_one(table) for number in range(20)]
+        results = await asyncio.gather(*(database.write(unit, timeout=60) for unit in units), return_exceptions=True)
+        return await value_of(database, table), results
+
+    value, results = on_database(database_url, data_dir, work)
+    assert value == 16
+    assert [type(result) for result in results[::5]] == [ValueError] * 4
+
+
+def test_read__cannot_write(database_url: str, data_dir: Path) -> None:
+    async def work(database: HubDatabase, table: str) -> int:
+        with pytest.raises(Exception, match=r"(?i)read-?only"):
+            await database.read(add_one(table))
+        return await value_of(database, table)
+
+    assert on_database(database_url, data_dir, work) == 0
+
+
+def test_deadline__passes__the_query_is_interrupted_and_others_go_on(database_url: str, data_dir: Path) -> None:
+    async def work(database: HubDatabase, table: str) -> int:
+        endless = text(ENDLESS[database.dialect])
+        slow = [database.write(lambda session: session.execute(endless).scalar(), timeout=0.2)]
+        slow += [database.read(lambda session: session.execute(endless).scalar(), timeout=0.2)]
+        quick = [database.write(add_one(table), timeout=20) for _ in range(5)]
+        results = await asyncio.gather(*slow, *quick, return_exceptions=True)
+        assert [type(result) for result in results[:2]] == [DeadlineExceeded, DeadlineExceeded]
+        assert not [result for result in results[2:] if isinstance(result, Exception)]
+        return await value_of(database, table)
+
+    assert on_database(database_url, data_dir, work) == 5
+
+
+def test_once__repeated__returns_the_first_result_and_runs_once(database_url: str, data_dir: Path) -> None:
+    async def work(database: HubDatabase, table: str) -> int:
+        key = uuid4().hex
+
+        def once(fingerprint: bytes = b"a") -> Once:
+            return Once("test", key, fingerprint, int)
+
+        results = await asyncio.gather(*(database.write(add_one(table), once=once(), timeout=60) for _ in range(8)))
+        assert results == [0] * 8
+        with pytest.raises(Unprocessable) as mismatch:
+            await database.write(add_one(table), once=once(b"b"))
+        assert mismatch.value.code == "idempotency-mismatch"
+        return await value_of(database, table)
+
+    assert on_database(database_url, data_dir, work) == 1
+
+
+def test_outbox__is_written_with_the_unit_or_not_at_all(database_url: str, data_dir: Path) -> None:
+    async def work(database: HubDatabase, table: str) -> tuple[int, int]:
+        subject = uuid4().hex
+
+        def publishes(fails: bool) -> Any:
+            def unit(session: Session) -> None:
+                add_one(table)(session)
+                database.publish(session, Event(type="test.Happened", payload={"a": 1}, subject=subject))
+                if fails:
+                    raise ValueError
+
+            return unit
+
+        await database.write(publishes(False))
+        with pytest.raises(ValueError):  # noqa: PT011 - the test's own
+            await database.write(publishes(True))
+        count = text("SELECT count(*) FROM core__outbox WHERE subject = :subject")
+        rows: int = await database.read(lambda session: session.execute(count, {"subject": subject}).scalar_one())
+        return rows, await value_of(database, table)
+
+    assert on_database(database_url, data_dir, work) == (1, 1)
+
+
+def test_stream__walks_a_snapshot__while_others_write(database_url: str, data_dir: Path) -> None:
+    async def work(database: HubDatabase, table: str) -> int:
+        fill = text(f"INSERT INTO {table} (id, n) VALUES (:id, 0)")
+        await database.write(lambda session: [session.execute(fill, {"id": number}) for number in range(2, 1200)] and None)
+        seen = 0
+        async for _ in database.stream(text(f"SELECT id, n FROM {table} ORDER BY id"), batch=100):  # type: ignore[arg-type]
+            if seen == 150:
+                await database.write(lambda session: session.execute(text(f"DELETE FROM {table} WHERE id > 500")) and None)
+            seen += 1
+        return seen
+
+    assert on_database(database_url, data_dir, work) == 1199
+
+
+def test_second_holder__of_one_sqlite_file__is_refused(data_dir: Path) -> None:
+    async def main() -> None:
+        first = await open_database("", data_dir=data_dir, clock=SystemClock())
+        script = (
+            "import asyncio, sys; from pathlib import Path; from luminai.data.database import open_database\n"
+            "from luminai.telemetry.clock import SystemClock\n"
+            "asyncio.run(open_database('', data_dir=Path(sys.argv[1]), clock=SystemClock()))"
+        )
+        other = await asyncio.create_subprocess_exec(sys.executable, "-c", script, data_dir, stderr=asyncio.subprocess.PIPE)
+        _, said = await other.communicate()
+        try:
+            with pytest.raises(Conflict) as refused:
+                await open_database("", data_dir=data_dir, clock=SystemClock())
+        finally:
+            await first.close()
+        assert b"Another process holds the data folder" in said
+        assert refused.value.code == "database-in-use"
+        assert "use PostgreSQL" in refused.value.hint
+
+    asyncio.run(main())
+
+
+def test_kill__of_a_writing_process__loses_no_acknowledged_write(data_dir: Path) -> None:
+    script = """
+import asyncio, sys
+from pathlib import Path
+from sqlalchemy import text
+from luminai.data.database import open_database
+from luminai.telemetry.clock import SystemClock
+async def main():
+    database = await open_database("", data_dir=Path(sys.argv[1]), clock=SystemClock())
+    await database.write(lambda s: s.execute(text("CREATE TABLE IF NOT EXISTS core__k (id INTEGER PRIMARY KEY)")) and None)
+    async def many(start):
+        for number in range(start, 10**6, 8):
+            await database.write(lambda s: s.execute(text("INSERT INTO core__k VALUES (:n)"), {"n": number}) and None)
+            print(number, flush=True)
+    await asyncio.gather(*(many(start) for start in range(8)))
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", script, data_dir], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        acknowledged = [int(process.stdout.readline()) for _ in range(300)]
+        os.kill(process.pid, signal.SIGKILL)
+        rest = process.stdout.read().splitlines()
+        acknowledged += [int(line) for line in rest if line.isdigit()][:-1]
+
+    async def stored() -> set[int]:
+        database = await open_database("", data_dir=data_dir, clock=SystemClock())
+        try:
+            return set(await database.read(lambda session: list(session.execute(text("SELECT id FROM core__k")).scalars())))
+        finally:
+            await database.close()
+
+    assert set(acknowledged) <= asyncio.run(stored())
+
+
+def test_file__deleted_under_the_hub__writes_fail_instead_of_vanishing(data_dir: Path) -> None:
+    async def work(database: HubDatabase, table: str) -> str:
+        (data_dir / "hub.sqlite3").unlink()
+        with pytest.raises(Unavailable) as gone:
+            await database.write(add_one(table))
+        return gone.value.code
+
+    assert on_database("", data_dir, work) == "database-gone"
+
+
+def test_pending__nothing_waits__alembic_is_not_imported(data_dir: Path) -> None:
+    on_database("", data_dir, value_of)
+    script = """
+import asyncio, sys
+from pathlib import Path
+from luminai.data.database import open_database
+from luminai.data.migrations import core_source, pending
+from luminai.telemetry.clock import SystemClock
+async def main():
+    database = await open_database("", data_dir=Path(sys.argv[1]), clock=SystemClock())
+    assert await pending(database, [core_source()]) == {}
+    await database.close()
+    assert "alembic" not in sys.modules
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script, data_dir], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
