@@ -1,7 +1,7 @@
 """What the hub's edge costs: CPU a routed request against a bare Litestar app with the same handler, in turns, in one run.
 
-Usage: python benchmarks/overhead.py [rounds]. Both run behind uvicorn in a process of their own; one client on keep-alive connections asks both.
-Bar: at most 10 % more CPU a request. The variant "guarded" sends an API key and passes the policy check; "quiet" has the access log off.
+Usage: python benchmarks/overhead.py [rounds]. Both run behind uvicorn in a process of their own; 32 keep-alive connections ask both.
+Bar: at most 10 % more CPU a request. "guarded" sends an API key and passes the policy check; "quiet" is the hub with the access log off.
 """
 
 import os
@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from http.client import HTTPConnection
 from pathlib import Path
 from textwrap import dedent
 
-REQUESTS = 4000
+REQUESTS = 16_000
+CONNECTIONS = 32
 BARE = """
     import sys, uvicorn
     from litestar import Litestar, get
@@ -35,8 +35,8 @@ HUB = """
     from luminai.config.layers import Configuration, Layer
     from luminai.host import serve as room
     from luminai.host.hub import Hub
-    port, access = sys.argv[1], sys.argv[2]
-    own = Layer("file", "config.toml", {"server": {"port": int(port)}, "log": {"level": "error", "format": "json"}, "plugins": {"made": {"enabled": True, "approve": ["anonymous-routes"]}}}, {}, {})
+    port, access, data = sys.argv[1:]
+    own = Layer("file", "config.toml", {"hub": {"data": data}, "server": {"port": int(port)}, "log": {"level": "error", "format": "json"}, "plugins": {"made": {"enabled": True, "approve": ["anonymous-routes"]}}}, {}, {})
     if access == "quiet":
         room.AccessLog = lambda *a, **k: None
     room.serve(Configuration([own], (), Path(".")), announce=False)
@@ -74,12 +74,17 @@ def main() -> None:
             check=True,
             env={**os.environ, "LUMINAI_URL": "", "LUMINAI_HOME": name},
         ).stdout.split('"')[3]
-        (folder / "quiet-data").mkdir()
         servers = {
             "bare": start(folder, "bare.py", site),
-            "hub": start(folder, "hub.py", site, "log"),
+            "hub": start(folder, "hub.py", site, "log", "data"),
+            "quiet": start(folder, "hub.py", site, "quiet", "quiet-data"),
         }
-        plans = {"bare": ("bare", "/api/made/item", ""), "hub": ("hub", "/api/made/item", ""), "hub guarded": ("hub", "/api/made/guarded", key)}
+        plans = {
+            "bare": ("bare", "/api/made/item", ""),
+            "hub": ("hub", "/api/made/item", ""),
+            "hub guarded": ("hub", "/api/made/guarded", key),
+            "quiet": ("quiet", "/api/made/item", ""),
+        }
         try:
             figures: dict[str, list[float]] = {plan: [] for plan in plans}
             for _ in range(rounds + 1):
@@ -132,18 +137,24 @@ def start(folder: Path, script: str, site: Path, *arguments: str) -> tuple[subpr
 
 
 def measure(process: subprocess.Popen[bytes], port: int, path: str, key: str) -> float:
-    """Return CPU seconds a request of the server process."""
-    connection = HTTPConnection("127.0.0.1", port)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    """Return CPU seconds a request of the server process under ``CONNECTIONS`` keep-alive connections, all asked before any is read."""
+    credential = f"Authorization: Bearer {key}\r\n" if key else ""
+    question = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n{credential}\r\n".encode()
+    connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
     before = cpu(process.pid)
-    for _ in range(REQUESTS):
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise SystemExit(f"{path} answered {answer.status}")
-        answer.read()
-    connection.close()
-    return (cpu(process.pid) - before) / REQUESTS
+    for _ in range(REQUESTS // CONNECTIONS):
+        for connection in connections:
+            connection.sendall(question)
+        for connection in connections:
+            answer = b""
+            while b'"size":1}' not in answer:
+                answer += connection.recv(65536)
+                if not answer.startswith(b"HTTP/1.1 200"):
+                    raise SystemExit(f"{path} answered {answer[:80]!r}")
+    used = cpu(process.pid) - before
+    for connection in connections:
+        connection.close()
+    return used / (REQUESTS // CONNECTIONS * CONNECTIONS)
 
 
 def cpu(pid: int) -> float:

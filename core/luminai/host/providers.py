@@ -45,17 +45,26 @@ class ProviderTable:
         """
         table, kind = self._tables[family], FAMILIES[family]
         added: dict[str, Any] = {}
+        taken: set[str] = set()
         for value in values:
             if not isinstance(value, kind):
                 raise Collision(f"{family} returned {type(value).__name__}, expected {kind.__name__}", plugin=owner)
             name: str = getattr(value, "id" if isinstance(value, Persona) else "name")
-            taken_by = owner if name in added else self._owners.get((family, name))
-            if taken_by is not None:
-                raise Collision(f"{family} {name!r} is already offered by plugin {taken_by}", hint="Choose another name.", plugin=owner)
+            for wanted in (name, *(value.aliases if isinstance(value, Persona) else ())):
+                taken_by = owner if wanted in taken else self._name_owner(family, wanted)
+                if taken_by is not None:
+                    raise Collision(f"{family} {wanted!r} is already offered by plugin {taken_by}", hint="Choose another name.", plugin=owner)
+                taken.add(wanted)
             added[name] = value
         for name, value in added.items():
             table[name] = value
             self._owners[family, name] = owner
+
+    def _name_owner(self, family: str, wanted: str) -> str | None:
+        for name, value in self._tables[family].items():
+            if wanted == name or (isinstance(value, Persona) and wanted in value.aliases):
+                return self._owners[family, name]
+        return None
 
     def remove(self, owner: str) -> None:
         """Forget everything that ``owner`` added."""

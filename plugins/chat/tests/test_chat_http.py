@@ -133,6 +133,7 @@ def test_playground__not_covered__is_refused_with_what_was_searched(tmp_path: Pa
         ({"message": "x", "model": "offline/quot"}, 422, "chat.unknown-model"),
         ({"message": "x", "calculator": "formula-z"}, 422, "resonance.unknown-calculator"),
         ({"message": "x", "unknown": 1}, 400, "invalid-input"),
+        ({"message": "x", "context": {"active_frequencies": ["jooy"]}}, 422, "resonance.unknown-frequency"),
         ({"message": "x", "context": {"signals": {"urgency": 7}}}, 400, "invalid-input"),
         ([], 400, "invalid-input"),
     ],

@@ -36,7 +36,7 @@ from luminai_chat.store import Said
 from luminai_chat.turn import Outcome, Runner, Turn
 from luminai_chat.turn_log import LogEvent, TurnLog
 from luminai_personas import PersonaDirectory
-from luminai_resonance import Evaluation, Resonance
+from luminai_resonance import Evaluation, Resonance, frequency_named
 
 KEPT_TURNS: Final = 1000
 TITLE_LENGTH: Final = 80
@@ -108,6 +108,9 @@ class Chat:
         await self._ctx.decisions.guard("guard.turn", subject)
         if ask.calculator is not None:
             self._resonance.calculator(ask.calculator)
+        active = ask.context.active_frequencies
+        if active is not None:
+            active = tuple(dict.fromkeys(frequency_named(name).id for name in active))
         persona = await self._ctx.decisions.choose("choose.persona", subject)
         if persona is None:
             persona = self._personas.resolve(ask.persona) if ask.persona else self._personas.default
@@ -124,6 +127,7 @@ class Chat:
             provider=provider,
             model=model,
             log=TurnLog(),
+            active_frequencies=active,
         )
         if actor is not None:
             running = await self._store_question(turn, actor, idempotency_key)

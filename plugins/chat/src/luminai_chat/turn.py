@@ -45,7 +45,7 @@ from luminai_chat.schemas import (
 )
 from luminai_chat.store import Said
 from luminai_chat.turn_log import TurnLog
-from luminai_resonance import Evaluation, Resonance, round_half_up
+from luminai_resonance import Evaluation, Resonance, all_frequencies, round_half_up
 
 MAX_REPLY = 200_000
 
@@ -64,6 +64,7 @@ class Turn(Struct, kw_only=True, eq=False):
     provider: AIProvider
     model: Model
     log: TurnLog
+    active_frequencies: tuple[str, ...] | None = None
     task: Any = None
 
     @property
@@ -210,8 +211,8 @@ class Runner:
             sources=len(outcome.sources),
             latency=outcome.first_content,
             signals=dict(context.signals),
-            active_frequencies=context.active_frequencies,
-            filtered=context.active_frequencies is not None and len(set(context.active_frequencies)) < 16,
+            active_frequencies=turn.active_frequencies,
+            filtered=turn.active_frequencies is not None and len(turn.active_frequencies) < len(all_frequencies()),
             witness=context.witness,
         )
         evaluation = await self._ctx.run_sync(self._resonance.evaluate, evidence, turn.ask.calculator)

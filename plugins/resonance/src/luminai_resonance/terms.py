@@ -72,21 +72,15 @@ def observations(evidence: TurnEvidence) -> list[ResonancePart]:
     """Return measures that are shown beside R and do not enter it."""
     text = f"{evidence.message}\n{evidence.reply}"
     shown = [
-        ("phi_e.diversity", lexical_diversity(text), "MATTR over 50 words", "Covington & McFall 2010", "below 50 words"),
-        (
-            "phi_e.novelty",
-            novelty(evidence.message, evidence.history),
-            "normalised compression distance",
-            "Cilibrasi & Vitányi 2005",
-            "below 50 words",
-        ),
-        ("phi_t.recency", recency_similarity(evidence.message, evidence.history), "cosine, half-life 10 min", "Park et al. 2023", "no history"),
-        ("psi_r.local_coherence", local_coherence(evidence.reply), "mean cosine of neighbouring sentences", "Foltz et al. 1998", "below 3 sentences"),
-        ("psi_r.entrainment", entrainment(evidence.message, evidence.reply), "share of shared content words", "Brennan & Clark 1996", "no words"),
+        ("phi_e.diversity", lexical_diversity(text), "MATTR over 50 words", "Covington & McFall 2010"),
+        ("phi_e.novelty", novelty(evidence.message, evidence.history), "normalised compression distance", "Cilibrasi & Vitányi 2005"),
+        ("phi_t.recency", recency_similarity(evidence.message, evidence.history), "cosine, half-life 10 min", "Park et al. 2023"),
+        ("psi_r.local_coherence", local_coherence(evidence.reply), "mean cosine of neighbouring sentences", "Foltz et al. 1998"),
+        ("psi_r.entrainment", entrainment(evidence.message, evidence.reply), "share of shared content words", "Brennan & Clark 1996"),
     ]
     return [
         ResonancePart(name=name, value=value, formula=formula, citation=citation, note="shown beside R, not part of it")
-        for name, value, formula, citation, _ in shown
+        for name, value, formula, citation in shown
         if value is not None
     ]
 
