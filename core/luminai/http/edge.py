@@ -15,8 +15,8 @@ from litestar.types import Message, Receive, Send
 
 from luminai.contracts.errors import HubError
 from luminai.http.problems import send_problem
-from luminai.http.requests import STATE_KEY, RequestState, state_of
-from luminai.http.table import AppEntry, Entry, PrefixTable
+from luminai.http.requests import STATE_KEY, RequestState
+from luminai.http.table import AppEntry, PrefixTable
 from luminai.telemetry.access import AccessLog
 
 _log = logging.getLogger("luminai.http")
@@ -59,13 +59,11 @@ class Edge:
             return
         began = time.perf_counter()
         self._count += 1
+        headers = dict(scope["headers"])
+        authorization = headers.get(b"authorization")
+        if authorization is None and b"x-api-key" in headers:
+            authorization = b"Bearer " + headers[b"x-api-key"]
         client = scope.get("client")
-        authorization = None
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"x-api-key" and authorization is None:
-                authorization = b"Bearer " + value
         state = RequestState(f"req_{self._prefix}{self._count:08x}", client[0] if client else "", authorization)
         given: RequestState | None = scope.get(STATE_KEY)
         if given is not None:  # a request made inside this process by its own trusted caller
@@ -73,45 +71,28 @@ class Edge:
         scope[STATE_KEY] = state
         entry = self.table.find(scope["path"])
         state.owner = entry.owner
-        if scope["type"] == "websocket":
-            await self._enter(entry, scope, receive, send)
-            return
-        method = scope["method"]
+        method = scope.get("method", "WS")
         if method == "HEAD":
             scope["method"] = "GET"
-        await self._enter(entry, scope, receive, self._sender(state, send, method == "HEAD"))
+        sender = self._sender(state, send, method == "HEAD") if scope["type"] == "http" else send
+        if isinstance(entry, AppEntry):
+            entry.inflight += 1
+            try:
+                await entry.app(scope, receive, sender)
+            except Exception:
+                _log.exception("request.crashed", extra={"plugin": entry.owner, "path": scope["path"]})
+                if state.status or scope["type"] != "http":
+                    raise
+                await send_problem(scope, receive, sender, HubError("Something went wrong in the hub."))
+            finally:
+                entry.leave()
+        else:
+            await send_problem(scope, receive, sender, entry.error)
         if self._access_log is not None:
-            actor = state.actor
-            self._access_log.write(
-                (
-                    time.time(),
-                    state.request_id,
-                    method,
-                    scope["path"],
-                    state.status,
-                    (time.perf_counter() - began) * 1000,
-                    entry.owner,
-                    actor.id if actor else "",
-                    state.client,
-                    state.extra,
-                )
-            )
-
-    async def _enter(self, entry: Entry, scope: Any, receive: Receive, send: Send) -> None:
-        if not isinstance(entry, AppEntry):
-            await send_problem(scope, receive, send, entry.error)
-            return
-        entry.inflight += 1
-        try:
-            await entry.app(scope, receive, send)
-        except Exception:
-            state = state_of(scope)
-            _log.exception("request.crashed", extra={"plugin": entry.owner, "path": scope["path"]})
-            if state.status or scope["type"] != "http":
-                raise
-            await send_problem(scope, receive, send, HubError("Something went wrong in the hub."))
-        finally:
-            entry.leave()
+            actor = state.actor.id if state.actor else ""
+            milliseconds = (time.perf_counter() - began) * 1000
+            line = (time.time(), state.request_id, method, scope["path"], state.status, milliseconds, entry.owner, actor, state.client, state.extra)
+            self._access_log.write(line)
 
     def _sender(self, state: RequestState, send: Send, drop_body: bool) -> Send:
         common = self._headers

@@ -1,6 +1,7 @@
 """Stands before every plugin handler: the credential, the route's policy, the body's type.
 
-This is a middleware and not a Litestar guard because an async guard costs about 7 µs a request and a middleware below 1 µs.
+It is a ``before_request`` hook: a Litestar guard costs about 7 µs a request, a middleware brings a second exception handler, this costs about 1 µs.
+It runs before the body is read.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from litestar import Request
 from litestar.enums import RequestEncodingType
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Scope
 
 from luminai.contracts.errors import Forbidden, NotSignedIn
 from luminai.contracts.identity import POLICY_KEY, Actor, RoutePolicy
@@ -23,28 +25,26 @@ Authenticate = Callable[[bytes], Awaitable[Actor]]
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
-def guard(authenticate: Authenticate) -> Callable[[ASGIApp], ASGIApp]:
-    """Return the middleware that lets a request through to its handler only if the handler's policy allows it."""
+def guard(authenticate: Authenticate) -> Callable[[Request[Any, Any, Any]], Awaitable[None]]:
+    """Return the hook that lets a request through to its handler only if the handler's policy allows it."""
 
-    def wrap(app: ASGIApp) -> ASGIApp:
-        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            handler = scope["route_handler"]
-            policy: RoutePolicy | None = handler.opt.get(POLICY_KEY)
-            state = state_of(scope)
-            if policy is None:
-                if scope.get("method") != "OPTIONS":
-                    raise Forbidden("This route declares no policy.", code="no-policy")
-            elif state.actor is None and state.authorization is not None:
-                state.actor = await authenticate(state.authorization)
-            if policy is not None and (state.actor is not None or not policy.anonymous):
-                allow(policy, state.actor)
-            if scope.get("method") in _BODY_METHODS:
-                _check_type(scope, handler)
-            await app(scope, receive, send)
+    async def guarded(request: Request[Any, Any, Any]) -> None:
+        scope = request.scope
+        handler = scope["route_handler"]
+        policy: RoutePolicy | None = handler.opt.get(POLICY_KEY)
+        state = state_of(scope)
+        if policy is None:
+            if scope["method"] != "OPTIONS":
+                raise Forbidden("This route declares no policy.", code="no-policy")
+            return
+        if state.actor is None and state.authorization is not None:
+            state.actor = await authenticate(state.authorization)
+        if state.actor is not None or not policy.anonymous:
+            allow(policy, state.actor)
+        if scope["method"] in _BODY_METHODS:
+            _check_type(scope, handler)
 
-        return guarded
-
-    return wrap
+    return guarded
 
 
 def allow(policy: RoutePolicy, actor: Actor | None) -> None:

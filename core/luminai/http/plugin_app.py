@@ -19,7 +19,7 @@ def build_app(plugin: str, handlers: Sequence[Any], *, authenticate: Authenticat
         path="/",
         route_handlers=list(handlers),
         tags=[plugin],
-        middleware=[guard(authenticate)],
+        before_request=guard(authenticate),
         request_max_body_size=max_body_bytes,
     )
     return Litestar.from_config(
