@@ -1,0 +1,113 @@
+"""Migrations of several owners on both engines."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import inspect, text
+
+from luminai import Unavailable
+from luminai.data import sqlite_writer
+from luminai.data.database import HubDatabase, open_database
+from luminai.data.migrations import MigrationFailed, MigrationSource, current, pending, upgrade
+from luminai.telemetry.clock import SystemClock
+
+STEP = "import sqlalchemy as sa\nfrom alembic import op\nrevision = '{number}'\ndown_revision = {below}\ndef upgrade() -> None:\n    {code}\n"
+
+
+def owner(folder: Path, name: str, *steps: str) -> MigrationSource:
+    """Write the versions of an owner; ``P`` in a step stands for its table prefix."""
+    prefix = f"{name}_{uuid4().hex[:6]}__"
+    versions = folder / name
+    versions.mkdir(parents=True)
+    for number, code in enumerate(steps, 1):
+        below = f"'{number - 1:04d}'" if number > 1 else "None"
+        text_of_step = STEP.format(number=f"{number:04d}", below=below, code=code.replace("P", prefix))
+        (versions / f"{number:04d}_step.py").write_text(text_of_step)
+    return MigrationSource(owner_id=prefix.removesuffix("__"), table_prefix=prefix, versions_dir=versions)
+
+
+def on_database(url: str, data_dir: Path, work: Any) -> Any:
+    async def main() -> Any:
+        database = await open_database(url, data_dir=data_dir, clock=SystemClock())
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(main())
+
+
+async def tables(database: HubDatabase, source: MigrationSource) -> list[str]:
+    found = await database.read(lambda session: inspect(session.connection()).get_table_names())
+    return sorted(name.removeprefix(source.table_prefix) for name in found if name.startswith(source.table_prefix))
+
+
+MAKE = "op.create_table('Pone', sa.Column('id', sa.Integer, primary_key=True))"
+HALF = "op.create_table('Phalf', sa.Column('id', sa.Integer)); op.execute('SELECT nothing FROM nowhere')"
+
+
+def test_owners__migrate_independently__a_failing_step_leaves_nothing(database_url: str, data_dir: Path, tmp_path: Path) -> None:
+    good, bad = owner(tmp_path, "good", MAKE), owner(tmp_path, "bad", MAKE, HALF)
+
+    async def work(database: HubDatabase) -> None:
+        assert await pending(database, [good, bad]) == {good.owner_id: ["0001"], bad.owner_id: ["0001", "0002"]}
+        with pytest.raises(MigrationFailed, match="step 0002"):
+            await upgrade(database, bad)
+        await upgrade(database, good)
+        assert await tables(database, good) == ["alembic_version", "one"]
+        assert await tables(database, bad) == ["alembic_version", "one"], "the first step stays, nothing of the second"
+        assert await current(database, [good, bad]) == {good.owner_id: "0001", bad.owner_id: "0001"}
+        assert await pending(database, [good, bad]) == {bad.owner_id: ["0002"]}
+
+    on_database(database_url, data_dir, work)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "op.create_table('elsewhere__x', sa.Column('id', sa.Integer))",
+        "op.create_table('Px', sa.Column('id', sa.Integer)); op.drop_table('Px'); op.create_table('y__y', sa.Column('id', sa.Integer))",
+    ],
+)
+def test_step__touches_what_is_not_its_own__is_refused_whole(database_url: str, data_dir: Path, tmp_path: Path, code: str) -> None:
+    source = owner(tmp_path, "greedy", code)
+
+    async def work(database: HubDatabase) -> None:
+        with pytest.raises(MigrationFailed) as refused:
+            await upgrade(database, source)
+        assert refused.value.code == "migration-refused"
+        names = await database.read(lambda session: inspect(session.connection()).get_table_names())
+        assert not [name for name in names if name.startswith(("elsewhere__", "y__"))]
+
+    on_database(database_url, data_dir, work)
+
+
+def test_database__ahead_of_the_code__is_refused(database_url: str, data_dir: Path, tmp_path: Path) -> None:
+    source = owner(tmp_path, "newer", MAKE)
+
+    async def work(database: HubDatabase) -> str:
+        await upgrade(database, source)
+        ahead = text(f"UPDATE {source.version_table} SET version_num = '0009'")
+        await database.write(lambda session: session.execute(ahead) and None)
+        with pytest.raises(MigrationFailed) as refused:
+            await pending(database, [source])
+        return refused.value.code
+
+    assert on_database(database_url, data_dir, work) == "database-ahead"
+
+
+def test_write_queue__full__is_refused_and_what_waits_is_done(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_writer, "QUEUE", 4)
+
+    async def work(database: HubDatabase) -> list[Any]:
+        units = [database.write(lambda session: session.execute(text("SELECT 1")).scalar()) for _ in range(40)]
+        return await asyncio.gather(*units, return_exceptions=True)
+
+    results = on_database("", data_dir, work)
+    refused = [result for result in results if result != 1]
+    assert refused, "the queue was never full"
+    assert all(isinstance(result, Unavailable) and result.code == "write-queue-full" for result in refused)
+    assert results.count(1) >= 4
