@@ -14,6 +14,7 @@ from luminai.contracts.identity import Actor
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.hub import Hub
 from luminai.http.inprocess import InProcessClient
+from luminai.testing import postgres
 
 
 class HubUnderTest:
@@ -54,17 +55,23 @@ async def running_hub(
         settings: Further tables of config.toml, e.g. ``{"hub": {"strict": True}}``; ``plugins`` tables are merged.
         installed: Plugins to know instead of the installed ones.
         folder: Folder of config.toml and data; a temporary one otherwise.
-        database_url: PostgreSQL instead of SQLite.
+        database_url: PostgreSQL instead of SQLite; `LUMINAI_TEST_POSTGRES` names a server for all tests.
     """
     with tempfile.TemporaryDirectory(prefix="luminai-test-") as temporary:
         base = folder or Path(temporary)
+        on_server = bool(postgres.server()) and not database_url
+        database_url = await postgres.database_for(base) if on_server else database_url
         every = ["anonymous-routes", "secrets", "site-root"]
         sections = {plugin: {"enabled": True, "approve": every, "config": dict((config or {}).get(plugin, {}))} for plugin in plugins}
         own = Layer("file", "config.toml", {"database": {"url": database_url}, "plugins": sections}, {}, {})
         more = Layer("command line", "", dict(settings or {}), {}, {})
         hub = Hub(Configuration([own, more], (), base), clock=clock, installed=list(installed) if installed is not None else None)
-        await hub.start()
         try:
-            yield HubUnderTest(hub)
+            await hub.start()
+            try:
+                yield HubUnderTest(hub)
+            finally:
+                await hub.stop()
         finally:
-            await hub.stop()
+            if on_server and folder is None:
+                await postgres.drop_database(base)
