@@ -133,8 +133,6 @@ def test_api_key__life__from_set_up_to_revocation(plugins) -> None:
 
 
 def test_openapi__names_carry_the_plugin__whoever_else_is_on(plugins) -> None:
-    one = plugins.make("one", ECHO.replace("/api/echo", "/api/one"), manifest='scopes = { "echo:read" = "Read" }'.replace("echo", "one"))
-    two = plugins.make("two", ECHO.replace("/api/echo", "/api/two"), manifest='scopes = { "echo:read" = "Read" }'.replace("echo", "two"))
     code = ECHO.replace('policy("echo:read")', "policy()")
     one = plugins.make("one", code.replace("/api/echo", "/api/one"))
     two = plugins.make("two", code.replace("/api/echo", "/api/two"))

@@ -16,7 +16,6 @@ from luminai.contracts.runtime import Event
 from luminai.contracts.storage import StorageBackend
 
 if TYPE_CHECKING:
-    from msgspec import Struct
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
@@ -201,12 +200,3 @@ class PluginContext(Protocol):
     def own(self, close: Callable[[], Awaitable[None] | None], /) -> None:
         """Have the host call ``close`` after ``stop``, last one first, whatever the plugin did."""
         ...
-
-
-class ConfigProblem(Protocol):
-    """Shape of what ``test_config`` returns; use ``ProblemItem``."""
-
-    detail: str
-
-
-ConfigStruct = type["Struct"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -211,7 +211,3 @@ class PurgeItem(Struct, frozen=True):
 
     name: str
     detail: str = ""
-
-
-ExportStream = AsyncIterator[ExportItem]
-RouteHandlers = Sequence[Any]
