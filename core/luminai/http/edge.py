@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from litestar.types import Message, Receive, Send
@@ -44,43 +44,30 @@ class Edge:
         self.table = table
         self._access_log = access_log
         self._lifespan = lifespan
-        self._prefix = os.urandom(5).hex()
+        self._prefix = os.urandom(5).hex().encode()
         self._count = 0
         self.announce(generation)
 
     def announce(self, generation: int) -> None:
         """Show ``generation`` in every response from now on."""
-        self._headers = (*_COMMON, (b"luminai-generation", str(generation).encode()))
+        self._headers = [*_COMMON, (b"luminai-generation", str(generation).encode())]
+        self._strict_headers = [*self._headers, *_STRICT]
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one connection."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
-        began = time.perf_counter()
-        self._count += 1
-        headers = dict(scope["headers"])
-        authorization = headers.get(b"authorization")
-        if authorization is None and b"x-api-key" in headers:
-            authorization = b"Bearer " + headers[b"x-api-key"]
-        client = scope.get("client")
-        state = RequestState(f"req_{self._prefix}{self._count:08x}", client[0] if client else "", authorization)
-        given: RequestState | None = scope.get(STATE_KEY)
-        if given is not None:  # a request made inside this process by its own trusted caller
-            state.actor = given.actor
-        scope[STATE_KEY] = state
-        entry = self.table.find(scope["path"])
+        state = scope[STATE_KEY] = self._state(scope)
+        entry = self.table.find(state.path)
         state.owner = entry.owner
-        method = scope.get("method", "WS")
-        if method == "HEAD":
-            scope["method"] = "GET"
-        sender = self._sender(state, send, method == "HEAD") if scope["type"] == "http" else send
+        sender = self._sender(state, send) if scope["type"] == "http" else send
         if isinstance(entry, AppEntry):
             entry.inflight += 1
             try:
                 await entry.app(scope, receive, sender)
             except Exception:
-                _log.exception("request.crashed", extra={"plugin": entry.owner, "path": scope["path"]})
+                _log.exception("request.crashed", extra={"plugin": entry.owner, "path": state.path})
                 if state.status or scope["type"] != "http":
                     raise
                 await send_problem(scope, receive, sender, HubError("Something went wrong in the hub."))
@@ -89,26 +76,47 @@ class Edge:
         else:
             await send_problem(scope, receive, sender, entry.error)
         if self._access_log is not None:
-            actor = state.actor.id if state.actor else ""
-            milliseconds = (time.perf_counter() - began) * 1000
-            line = (time.time(), state.request_id, method, scope["path"], state.status, milliseconds, entry.owner, actor, state.client, state.extra)
-            self._access_log.write(line)
+            state.ended = time.perf_counter()
+            self._access_log.write(state)
 
-    def _sender(self, state: RequestState, send: Send, drop_body: bool) -> Send:
-        common = self._headers
+    def _state(self, scope: Any) -> RequestState:
+        self._count += 1
+        authorization = api_key = None
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-api-key":
+                api_key = value
+        if authorization is None and api_key is not None:
+            authorization = b"Bearer " + api_key
+        client = scope.get("client")
+        method = scope.get("method", "WS")
+        request_id = b"req_%s%08x" % (self._prefix, self._count)
+        state = RequestState(request_id, method, scope["path"], client[0] if client else "", authorization)
+        given: RequestState | None = scope.get(STATE_KEY)
+        if given is not None:  # a request made inside this process by its own trusted caller
+            state.actor = given.actor
+        if method == "HEAD":
+            scope["method"] = "GET"
+        return state
 
-        async def sender(message: Message) -> None:
+    def _sender(self, state: RequestState, send: Send) -> Send:
+        """Return ``send`` with the hub's headers and without the body of an answer to HEAD.
+
+        It is a plain function that hands on ``send``'s awaitable: a coroutine of its own would cost every message a frame.
+        """
+
+        def sender(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 state.status = message["status"]
+                added = self._strict_headers
                 given = message.get("headers", ())
-                own_policy = False
                 for name, _ in given:
                     if name == b"content-security-policy":
-                        own_policy = True
-                policy = () if own_policy else _STRICT
-                message["headers"] = [*given, *common, *policy, (b"x-request-id", state.request_id.encode())]
-            elif drop_body:
+                        added = self._headers
+                message["headers"] = [*given, *added, (b"x-request-id", state.request_id)]
+            elif state.method == "HEAD":
                 message = {**message, "body": b""}  # type: ignore[assignment]
-            await send(message)
+            return send(message)
 
         return sender

@@ -116,7 +116,7 @@ class InProcessClient:
             "extensions": {},
         }
         if self._actor is not None:
-            trusted = RequestState("", "", None)
+            trusted = RequestState(b"", method, path, "", None)
             trusted.actor = self._actor
             scope[STATE_KEY] = trusted
         return scope

@@ -125,7 +125,7 @@ def _items(extra: Any) -> tuple[ProblemItem, ...]:
 def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer any exception of a plugin's app (registered as its only exception handler)."""
     state = request.scope.get(STATE_KEY)
-    problem, headers = problem_of(error, state_of(request.scope).request_id if state else "")
+    problem, headers = problem_of(error, state_of(request.scope).request_id.decode() if state else "")
     if problem.status >= 500 and not isinstance(error, HubError):
         _log.error("request.failed", exc_info=error, extra={"plugin": state_of(request.scope).owner if state else "", "path": request.url.path})
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=PROBLEM_TYPE, headers=headers)
@@ -133,7 +133,7 @@ def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 async def send_problem(scope: Scope, receive: Receive, send: Send, error: HubError) -> None:  # noqa: ARG001 - ASGI's shape
     """Answer with a problem from outside any app."""
-    problem, headers = problem_of(error, state_of(scope).request_id)
+    problem, headers = problem_of(error, state_of(scope).request_id.decode())
     body = msgspec.json.encode(problem)
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     raw += [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", str(len(body)).encode())]

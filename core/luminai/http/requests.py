@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from luminai.contracts.errors import NotSignedIn
@@ -14,12 +15,19 @@ STATE_KEY = "luminai"
 
 
 class RequestState:
-    """Lives in the ASGI scope for one request; the edge makes it, the guard fills in the actor, the access log reads it."""
+    """Lives in the ASGI scope for one request; the edge makes it, the guard fills in the actor, the access log takes it as its line.
 
-    __slots__ = ("actor", "authorization", "client", "extra", "owner", "request_id", "status")
+    ``began`` and ``ended`` are seconds of the performance counter, ``request_id`` is ASCII as the header carries it.
+    """
 
-    def __init__(self, request_id: str, client: str, authorization: bytes | None) -> None:
+    __slots__ = ("actor", "authorization", "began", "client", "ended", "extra", "method", "owner", "path", "request_id", "status")
+
+    def __init__(self, request_id: bytes, method: str, path: str, client: str, authorization: bytes | None) -> None:
+        self.began = perf_counter()
+        self.ended = self.began
         self.request_id = request_id
+        self.method = method
+        self.path = path
         self.client = client
         self.authorization = authorization
         self.actor: Actor | None = None
@@ -58,7 +66,7 @@ def client_address(request: ASGIConnection[Any, Any, Any, Any]) -> str:
 
 def request_id(request: ASGIConnection[Any, Any, Any, Any]) -> str:
     """Return the request's id, as answered in ``X-Request-Id``."""
-    return state_of(request.scope).request_id
+    return state_of(request.scope).request_id.decode()
 
 
 def log_field(request: ASGIConnection[Any, Any, Any, Any], name: str, value: Any) -> None:

@@ -7,15 +7,43 @@ import queue
 import threading
 import time
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 import msgspec
+from msgspec import Struct, structs
+
+from luminai.contracts.identity import Actor
 
 MAX_PENDING: Final = 10_000
 FLUSH_SECONDS: Final = 0.2
 
-Line = tuple[float, str, str, str, int, float, str, str, str, dict[str, Any] | None]
-"""Unix time, request id, method, path, status, milliseconds, owner, actor, client, extra fields."""
+
+class Line(Protocol):
+    """What a finished request tells; ``began`` and ``ended`` are seconds of the performance counter."""
+
+    began: float
+    ended: float
+    request_id: bytes
+    method: str
+    path: str
+    status: int
+    owner: str
+    actor: Actor | None
+    client: str
+    extra: dict[str, Any] | None
+
+
+class _Fields(Struct):
+    at: datetime
+    event: str
+    request_id: str
+    method: str
+    path: str
+    status: int
+    ms: float
+    plugin: str
+    actor: str
+    client: str
 
 
 class AccessLog:
@@ -59,32 +87,24 @@ class AccessLog:
         render = _json if self._as_json else _text
         while (lines := self._queue.get()) is not None:
             try:
-                self._stream.write("".join(map(render, lines)))
+                epoch = time.time() - time.perf_counter()
+                self._stream.write("".join([render(line, epoch) for line in lines]))
                 self._stream.flush()
             except (OSError, ValueError):
                 self.dropped += len(lines)
 
 
-def _json(line: Line) -> str:
-    at, request_id, method, path, status, ms, owner, actor, client, extra = line
-    fields = {
-        "at": datetime.fromtimestamp(at, UTC),
-        "event": "request",
-        "request_id": request_id,
-        "method": method,
-        "path": path,
-        "status": status,
-        "ms": round(ms, 2),
-        "plugin": owner,
-        "actor": actor,
-        "client": client,
-    }
-    return msgspec.json.encode(fields | (extra or {})).decode() + "\n"
+def _json(line: Line, epoch: float) -> str:
+    actor = line.actor.id if line.actor else ""
+    at = datetime.fromtimestamp(epoch + line.ended, UTC)
+    milliseconds = round((line.ended - line.began) * 1000, 2)
+    fields = _Fields(at, "request", line.request_id.decode(), line.method, line.path, line.status, milliseconds, line.owner, actor, line.client)
+    return msgspec.json.encode(fields if line.extra is None else structs.asdict(fields) | line.extra).decode() + "\n"
 
 
-def _text(line: Line) -> str:
-    at, _, method, path, status, ms, owner, actor, client, extra = line
-    clock = time.strftime("%H:%M:%S", time.localtime(at))
-    safe = path.encode("unicode_escape").decode()
-    more = "".join(f" {name}={value}" for name, value in (extra or {}).items())
-    return f"{clock} {status} {method:<4} {safe}  {ms:.1f} ms  {owner}  {actor or client}{more}\n"
+def _text(line: Line, epoch: float) -> str:
+    clock = time.strftime("%H:%M:%S", time.localtime(epoch + line.ended))
+    safe = line.path.encode("unicode_escape").decode()
+    who = line.actor.id if line.actor else line.client
+    more = "".join(f" {name}={value}" for name, value in (line.extra or {}).items())
+    return f"{clock} {line.status} {line.method:<4} {safe}  {(line.ended - line.began) * 1000:.1f} ms  {line.owner}  {who}{more}\n"
