@@ -1,97 +1,17 @@
 """The command against a running hub, and without one."""
 
 import json
-import os
-import re
-import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
+from home import Home
 from hypothesis import given
 from hypothesis import strategies as st
 
 from luminai.cli.client import parse_events
-
-LUMINAI = Path(sys.executable).parent / "luminai"
-CONFIG = """
-[plugins.personas]
-enabled = true
-approve = ["anonymous-routes"]
-[plugins.resonance]
-enabled = true
-approve = ["anonymous-routes"]
-[plugins.knowledge]
-enabled = true
-approve = ["anonymous-routes"]
-[plugins.ai-offline]
-enabled = true
-[plugins.chat]
-enabled = true
-approve = ["anonymous-routes"]
-[plugins.chat.config]
-playground = true
-"""
-PAGE = "# Generations\n\nA generation is an immutable snapshot of the running plugins with their apps and schedules.\n"
-
-
-class Home:
-    """A folder with a configuration and a user file of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "docs").mkdir(parents=True)
-        (folder / "docs" / "generations.md").write_text(PAGE)
-        (folder / "config.toml").write_text(CONFIG)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("LUMINAI_")}
-        self.env = {**kept, "LUMINAI_HOME": str(folder / "user"), "XDG_CACHE_HOME": str(folder / "cache"), "LUMINAI_PORT": "9"}
-        self.token = ""
-
-    def run(self, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run([LUMINAI, *command], cwd=self.folder, env=self.env, input=given, capture_output=True, text=True, check=False)
-
-    def data(self, *command: str) -> Any:
-        done = self.run(*command)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def refusal(self, *command: str) -> tuple[int, str]:
-        done = self.run(*command)
-        return done.returncode, json.loads(done.stderr.splitlines()[-1])["code"]
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Return a home without a running hub."""
-    return Home(tmp_path_factory.mktemp("alone") / "home")
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Return a home with a running hub, signed in as its operator."""
-    home = Home(tmp_path_factory.mktemp("served") / "home")
-    with subprocess.Popen([LUMINAI, "serve", "--port", "0"], cwd=home.folder, env=home.env, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        said = ""
-        for line in process.stderr:
-            said += line
-            if "Press Ctrl-C" in line:
-                break
-        address, token = re.search(r"ready at (\S+)", said), re.search(r"token: (\S+)", said)
-        assert address, said
-        assert token, said
-        home.env["LUMINAI_URL"] = address[1]
-        done = home.run("setup", "--token-stdin", given=token[1] + "\n")
-        assert done.returncode == 0, done.stderr
-        home.token = token[1]
-        yield home
-        process.send_signal(signal.SIGTERM)
-        process.stderr.read()
 
 
 @pytest.mark.shows("LR-35", "LR-36")
