@@ -20,7 +20,7 @@ BARE = """
     import sys, uvicorn
     from litestar import Litestar, get
     from litestar.datastructures import ResponseHeader
-    from luminai.http.edge import _COMMON, _STRICT
+    from luminai.http.table import _COMMON, _STRICT
     from msgspec import Struct
     class Item(Struct):
         name: str

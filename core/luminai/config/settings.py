@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from luminai.contracts.manifest import PluginId
+from luminai.telemetry.breaker import BreakerSettings
 
 
 class _Table(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -19,6 +20,7 @@ class HubSettings(_Table, frozen=True):
     environment: Annotated[Literal["development", "staging", "production"], Meta(description="Which rules of caution hold.")] = "development"
     data: Annotated[str, Meta(min_length=1, max_length=4096, description="Folder for database and files, relative to config.toml.")] = "data"
     strict: Annotated[bool, Meta(description="Any plugin failure stops the start (for CI).")] = False
+    safe_plugins: Annotated[tuple[PluginId, ...], Meta(max_length=32, description="Plugins that run in safe mode too.")] = ()
     plugin_seconds: Annotated[float, Meta(ge=0.1, le=300, description="Deadline in seconds for each phase of each plugin.")] = 30.0
 
 
@@ -66,4 +68,5 @@ class Settings(_Table, frozen=True):
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()
     log: LogSettings = LogSettings()
+    breaker: BreakerSettings = BreakerSettings()
     plugins: dict[PluginId, PluginSettings] = {}

@@ -35,6 +35,8 @@ class Engine(Protocol):
 
     async def migrate(self, work: Callable[[Connection], T]) -> T: ...
 
+    async def backup(self, path: Path) -> None: ...
+
     def stream(self, query: Select[Any], batch: int) -> AsyncIterator[Any]: ...
 
 
@@ -65,6 +67,15 @@ class HubDatabase:
     async def migrate(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on the writing connection outside of any transaction (for migrations)."""
         return await self._engine.migrate(work)
+
+    async def backup(self, path: Path) -> None:
+        """Write a copy of the whole database to the new file ``path`` while work goes on (SQLite).
+
+        Raises:
+            Unprocessable: PostgreSQL has tools of its own (code ``not-supported``).
+            Unavailable: no room (code ``no-room``).
+        """
+        await self._engine.backup(path)
 
     def publish(self, session: Session, event: Event, /) -> str:
         """Write ``event`` to the outbox within the unit's own transaction."""

@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import HubError
 from luminai.data.database import HubDatabase
+from luminai.data.tables import core_metadata
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import MetaData
 
 _FILE: Final = re.compile(r"^(\d{4})_[a-z0-9_]+\.py$")
@@ -47,12 +49,18 @@ class MigrationSource(Struct, frozen=True, kw_only=True):
 
     def revisions(self) -> list[str]:
         """Return all revisions in order, from the names of the version files."""
-        return sorted(found[1] for path in self.versions_dir.iterdir() if (found := _FILE.match(path.name)))
+        return list(self.files())
+
+    def files(self) -> dict[str, Path]:
+        """Return the version files by revision, in order."""
+        found = {match[1]: path for path in self.versions_dir.iterdir() if (match := _FILE.match(path.name))}
+        return dict(sorted(found.items()))
 
 
 def core_source() -> MigrationSource:
     """Return the core's own migrations."""
-    return MigrationSource(owner_id="core", table_prefix="core__", versions_dir=Path(__file__).parent / "versions")
+    versions = Path(__file__).parent / "versions"
+    return MigrationSource(owner_id="core", table_prefix="core__", versions_dir=versions, metadata=core_metadata)
 
 
 async def current(database: HubDatabase, sources: Sequence[MigrationSource]) -> dict[str, str]:
@@ -88,23 +96,30 @@ async def pending(database: HubDatabase, sources: Sequence[MigrationSource]) -> 
     return waiting
 
 
-async def upgrade(database: HubDatabase, source: MigrationSource) -> None:
-    """Apply what is pending of one owner.
+async def upgrade(database: HubDatabase, source: MigrationSource, *, to: str = "head") -> None:
+    """Apply what is pending of one owner, up to the revision ``to``.
 
     Raises:
         MigrationFailed: names owner, step and cause; the step left nothing behind.
     """
-    await database.migrate(lambda connection: _upgrade(connection, source))
+    await database.migrate(lambda connection: _upgrade(connection, source, to))
 
 
-def _upgrade(connection: Connection, source: MigrationSource) -> None:
-    from alembic import command
+def config_of(source: MigrationSource) -> Config:
+    """Return Alembic's configuration for an owner."""
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(_ENVIRONMENT))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(source.versions_dir).replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: Connection, source: MigrationSource, to: str) -> None:
+    from alembic import command
+
+    config = config_of(source)
     steps = _Steps(source, set(inspect(connection).get_table_names()))
     connection.rollback()
     config.attributes.update(connection=connection, metadata=source.metadata, version_table=source.version_table, on_version_apply=steps.applied)
@@ -112,7 +127,7 @@ def _upgrade(connection: Connection, source: MigrationSource) -> None:
         connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": _LOCK})
         connection.commit()
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except MigrationFailed:
         raise
     except Exception as error:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Select, make_url, text
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import ConfigRejected, DeadlineExceeded, Unavailable
+from luminai.data.backups import no_backup
 from luminai.data.database import Unit
 
 T = TypeVar("T")
@@ -71,6 +73,10 @@ class PostgresEngine:
         """Run ``work`` on a connection of its own; it begins and commits by itself."""
         async with self._engine.connect() as connection:
             return await connection.run_sync(work)
+
+    async def backup(self, path: Path) -> None:
+        """Refuse: the server has tools of its own."""
+        raise no_backup()
 
     async def stream(self, query: Select[Any], batch: int) -> AsyncIterator[Any]:
         """Yield rows from a server-side cursor in one snapshot."""

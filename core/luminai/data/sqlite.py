@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
 from luminai.contracts.errors import Conflict, Unavailable
+from luminai.data.backups import copy_sqlite
 from luminai.data.database import Unit
 from luminai.data.sqlite_writer import Running, Writer, storage_error
 
@@ -85,6 +86,10 @@ class SQLiteEngine:
         """Run ``work`` on the writer's connection, between batches."""
         result: T = await self._writer.submit_raw(work)
         return result
+
+    async def backup(self, path: Path) -> None:
+        """Copy the file through a connection of its own, from one snapshot."""
+        await asyncio.to_thread(copy_sqlite, self._path, path)
 
     async def stream(self, query: Select[Any], batch: int) -> AsyncIterator[Any]:
         """Yield rows from one read transaction, ``batch`` at a time."""

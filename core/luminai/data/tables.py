@@ -37,8 +37,39 @@ plugin_desired: Final = Table(
     core_metadata,
     Column("plugin_id", String(32), primary_key=True),
     Column("enabled", Boolean, nullable=False),
+    Column("config", JSONText()),
     Column("changed_by", String(120), nullable=False),
     Column("changed_at", UTCDateTime(), nullable=False),
+)
+
+plugin_changes: Final = Table(
+    "core__plugin_changes",
+    core_metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("changed_by", String(120), nullable=False),
+    Column("changed_at", UTCDateTime(), nullable=False),
+    Column("summary", String(300), nullable=False),
+    Column("wishes", JSONText(), nullable=False),
+)
+
+nodes: Final = Table(
+    "core__nodes",
+    core_metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(120), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("problem", String(500), nullable=False),
+    Column("seen_at", UTCDateTime(), nullable=False),
+)
+
+repairs_ignored: Final = Table(
+    "core__repairs_ignored",
+    core_metadata,
+    Column("id", String(200), primary_key=True),
+    Column("reason", String(300), nullable=False),
+    Column("ignored_by", String(120), nullable=False),
+    Column("ignored_at", UTCDateTime(), nullable=False),
 )
 
 api_keys: Final = Table(

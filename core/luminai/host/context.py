@@ -8,13 +8,12 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from luminai.contracts.context import Clock, Database, Decisions, Providers
 from luminai.data.ids import new_id
-
-if TYPE_CHECKING:
-    from luminai.host.generation import Workshop
+from luminai.host.runtime import Runtime
+from luminai.host.wiring import Wiring
 
 T = TypeVar("T")
 POOL_THREADS = 2
@@ -23,48 +22,53 @@ POOL_THREADS = 2
 class Context:
     """Implements ``PluginContext``: what the plugin may use, and what the host must clean up after it."""
 
-    def __init__(self, workshop: Workshop, plugin_id: str, version: str, config: Any) -> None:
-        self._workshop = workshop
+    def __init__(self, runtime: Runtime, wiring: Wiring, plugin_id: str, version: str, config: Any) -> None:
+        self._runtime = runtime
+        self.wiring = wiring
         self._pool: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closers: list[Callable[[], Awaitable[None] | None]] = []
         self.id = plugin_id
         self.version = version
         self.config = config
-        self.generation = workshop.number
         self.log = logging.getLogger(f"luminai.plugins.{plugin_id}")
+
+    @property
+    def generation(self) -> int:
+        """Number of the generation that the plugin runs in now."""
+        return self.wiring.number
 
     @property
     def data_dir(self) -> Path:
         """The plugin's folder below the data folder; made on first use."""
-        folder = self._workshop.data_dir / "plugins" / self.id
+        folder = self._runtime.data_dir / "plugins" / self.id
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     @property
     def base_dir(self) -> Path:
         """The folder of ``config.toml``."""
-        return self._workshop.base_dir
+        return self._runtime.base_dir
 
     @property
     def db(self) -> Database:
         """The hub's database."""
-        return self._workshop.database
+        return self._runtime.database
 
     @property
     def clock(self) -> Clock:
         """The hub's clock."""
-        return self._workshop.clock
+        return self._runtime.clock
 
     @property
     def providers(self) -> Providers:
         """What all running plugins contributed."""
-        return self._workshop.providers
+        return self.wiring.providers
 
     @property
     def decisions(self) -> Decisions:
         """Decision chains of this generation."""
-        return self._workshop.decisions
+        return self.wiring.decisions
 
     def new_id(self, prefix: str) -> str:
         """Return a new id."""
@@ -72,11 +76,11 @@ class Context:
 
     def service(self, type_: type[T]) -> T:
         """Return the object of that type from a plugin that the manifest requires."""
-        return self._workshop.services.find(self.id, type_)
+        return self.wiring.services.find(self.id, type_)
 
     def extensions(self, point: str) -> Sequence[Any]:
         """Return what was put into this plugin's extension point."""
-        return self._workshop.extensions.get(point, ())
+        return self.wiring.extensions.get(point, ())
 
     async def run_sync(self, function: Callable[..., T], /, *args: Any) -> T:
         """Run a blocking function in the plugin's own threads, so that it cannot starve another plugin."""

@@ -111,11 +111,11 @@ def _state_handlers(hub: Hub) -> Sequence[Any]:
     async def status() -> HubStatus:
         """Say how the hub is, for every surface."""
         known = [one for one in hub.report.plugins if one.state is not PluginState.AVAILABLE]
-        health = worst(await hub.health.results())
+        health = worst(await hub.health.results() if hub.health else ())
         good = not hub.report.degraded and health in (HealthState.OK, HealthState.UNKNOWN)
         return HubStatus(
             platform_status="ok" if good else "degraded",
-            R_global=await hub.generation.decisions.choose("choose.status.R_global", None),
+            R_global=await hub.generation.wiring.decisions.choose("choose.status.R_global", None),
             version=__version__,
             generation=hub.generation.number,
             uptime_seconds=round(hub.uptime, 1),
@@ -136,7 +136,7 @@ def _state_handlers(hub: Hub) -> Sequence[Any]:
     @get("/health", opt=policy(anonymous=True))
     async def health() -> Response[HealthAnswer]:
         """Ask every check; 503 when one is failing."""
-        results = await hub.health.results()
+        results = await hub.health.results() if hub.health else []
         state = worst(results)
         return Response(HealthAnswer(str(state), results), status_code=503 if state is HealthState.FAILING else 200)
 
@@ -232,7 +232,7 @@ def _plugin_handlers(hub: Hub) -> Sequence[Any]:
 def capabilities(hub: Hub) -> dict[str, Any]:
     """Return what this hub offers, by kind."""
     generation = hub.generation
-    providers = generation.providers
+    providers = generation.wiring.providers
     return {
         "name": "LuminAI Hub",
         "version": __version__,

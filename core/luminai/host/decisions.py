@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from luminai.contracts.errors import Conflict, Forbidden, HubError, Unavailable
 from luminai.contracts.runtime import Decision, DecisionRule, Denied
 from luminai.host.order import start_order
+from luminai.telemetry.breaker import Breaker
 
 _log = logging.getLogger("luminai.decisions")
 
@@ -18,34 +19,64 @@ _log = logging.getLogger("luminai.decisions")
 class Step:
     """One plugin's part in a chain, with its counts."""
 
-    __slots__ = ("calls", "decision", "failures", "owner", "seconds")
+    __slots__ = ("breaker", "calls", "decision", "failures", "owner", "seconds")
 
-    def __init__(self, owner: str, decision: Decision) -> None:
+    def __init__(self, owner: str, decision: Decision, breaker: Breaker) -> None:
         self.owner = owner
+        self.breaker = breaker
         self.decision = decision
         self.calls = 0
         self.failures = 0
         self.seconds = 0.0
 
     async def run(self, subject: Any) -> Any:
-        """Await the step within its deadline; time and failures are counted under its owner."""
+        """Await the step within its deadline; time and failures are counted under its owner.
+
+        Raises:
+            Unavailable: it failed too often and rests (code ``breaker-open``).
+            Exception: whatever the step raised.
+        """
+        if self.breaker.is_open and not self.breaker.allows():
+            raise Unavailable(f"{self.owner} failed too often at {self.decision.point}", code="breaker-open", retry_after=self.breaker.retry_after)
         began = time.perf_counter()
         self.calls += 1
         try:
             async with asyncio.timeout(self.decision.timeout):
-                return await self.decision.decide(subject)
-        except Exception as error:
-            self.failures += 1
-            _log.warning("decision.step.failed", extra={"plugin": self.owner, "point": self.decision.point, "error": repr(error)})
+                answer = await self.decision.decide(subject)
+        except HubError as error:
+            if error.status < 500:  # an answer, not a fault
+                self._went_well()
+                raise
+            self._failed(error)
             raise
+        except Exception as error:
+            self._failed(error)
+            raise
+        else:
+            self._went_well()
+            return answer
         finally:
             self.seconds += time.perf_counter() - began
 
+    def _went_well(self) -> None:
+        if self.breaker.watching:
+            self.breaker.succeeded()
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self.breaker.failed()
+        _log.warning("decision.step.failed", extra={"plugin": self.owner, "point": self.decision.point, "error": repr(error)})
+
 
 class DecisionTable:
-    """The chains of one generation, by point."""
+    """The chains of one generation, by point.
 
-    def __init__(self) -> None:
+    Args:
+        make_breaker: ``(plugin, channel)`` to a breaker.
+    """
+
+    def __init__(self, make_breaker: Callable[[str, str], Breaker]) -> None:
+        self._make_breaker = make_breaker
         self._chains: dict[str, tuple[Step, ...]] = {}
 
     def add(self, owner: str, decisions: Iterable[Decision]) -> None:
@@ -62,15 +93,31 @@ class DecisionTable:
                     code="bad-decision",
                     hint="Start it with guard, filter, choose or price.",
                 )
-            chain = self._chains.get(decision.point, ())
-            if any(step.owner == owner for step in chain):
-                raise Conflict(f"{owner} has two steps in {decision.point}", code="bad-decision", hint="Make them one.")
-            self._chains[decision.point] = _ordered((*chain, Step(owner, decision)))
+            self._insert(Step(owner, decision, self._make_breaker(owner, f"decision {decision.point}")))
+
+    def take_over(self, owner: str, before: DecisionTable) -> None:
+        """Put a plugin's steps of another table into this one, with their counts and breakers."""
+        for point in before.points:
+            for step in before.chain(point):
+                if step.owner == owner:
+                    self._insert(step)
+
+    def _insert(self, step: Step) -> None:
+        point = step.decision.point
+        chain = self._chains.get(point, ())
+        if any(other.owner == step.owner for other in chain):
+            raise Conflict(f"{step.owner} has two steps in {point}", code="bad-decision", hint="Make them one.")
+        self._chains[point] = _ordered((*chain, step))
 
     def remove(self, owner: str) -> None:
         """Take a plugin's steps out."""
         for point, chain in list(self._chains.items()):
             self._chains[point] = tuple(step for step in chain if step.owner != owner)
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Every point that has a step."""
+        return tuple(sorted(point for point, chain in self._chains.items() if chain))
 
     def chain(self, point: str) -> tuple[Step, ...]:
         """Return the steps of a point in order."""

@@ -1,4 +1,4 @@
-"""The hub: configuration, database and a generation put together into one application."""
+"""The hub: configuration, database and the serving generation put together into one application."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from luminai.config.binding import secret_resolver
 from luminai.config.layers import Configuration
 from luminai.config.problems import check_core
 from luminai.contracts.context import Clock
-from luminai.contracts.errors import ConfigRejected, HubError, Unavailable
+from luminai.contracts.errors import ConfigRejected, Conflict, HubError, Unavailable
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import core_source, pending, upgrade
-from luminai.host.checks import config_checker
 from luminai.host.core_routes import core_handlers
-from luminai.host.desired import DesiredStore
+from luminai.host.desired import BY_HUB, DesiredStore
 from luminai.host.discovery import InstalledPlugin, installed_plugins
-from luminai.host.generation import Generation, Workshop
-from luminai.host.plan import make_plan
+from luminai.host.generation import Generation, stop_plugins
+from luminai.host.nodes import BEAT_SECONDS, NodeRegistry
+from luminai.host.parking import Parking
+from luminai.host.repairs import IgnoredRepairs
 from luminai.host.report import PluginState, PluginStatus, StartupReport
+from luminai.host.runtime import Runtime
+from luminai.host.starts import GOOD_SECONDS, SAFE_AFTER, StartLog
+from luminai.host.supervisor import FOLLOW_SECONDS, Outcome, Supervisor
 from luminai.http.edge import Edge
 from luminai.http.openapi import merged_document, plugin_document
 from luminai.http.plugin_app import build_app
@@ -57,7 +61,10 @@ class Hub:
         clock: Time; tests give their own.
         installed: Plugins to know instead of those of this Python environment.
         only: Ids that may run.
+        safe: Run only the plugins of ``hub.safe-plugins``.
         access_log: Where request lines go.
+        start_log: Whether crashes are counted over starts (a served hub does).
+        reread: Reads the configuration again, for ``reload``.
     """
 
     def __init__(
@@ -67,27 +74,45 @@ class Hub:
         clock: Clock | None = None,
         installed: list[InstalledPlugin] | None = None,
         only: frozenset[str] | None = None,
+        safe: bool = False,
         access_log: AccessLog | None = None,
+        start_log: bool = False,
+        reread: Callable[[], Configuration] | None = None,
     ) -> None:
         self.config = config
         self.settings = config.settings
         self.clock: Clock = clock or SystemClock()
         self.data_dir = config.data_dir
-        self.installed = installed
+        self.safe_mode = "asked for" if safe else ""
+        self._given = installed
         self._only = only
         self._access_log = access_log
+        self._starts = StartLog(self.data_dir, self.clock) if start_log else None
+        self._reread = reread
         self._began = time.perf_counter()
         self._documents: dict[str, dict[str, Any]] = {}
-        self._upkeep: asyncio.Task[None] | None = None
+        self._upkeep: list[asyncio.Task[None]] = []
         self.database: HubDatabase
         self.keys: KeyStore
         self.verifier: Verifier
         self.desired: DesiredStore
-        self.generation: Generation
-        self.health: HealthBoard
+        self.nodes: NodeRegistry
+        self.ignored: IgnoredRepairs
+        self.parking: Parking
+        self.supervisor: Supervisor
+        self.health: HealthBoard | None = None
         self.report: StartupReport
         self.is_ready = False
-        self.edge = Edge(PrefixTable({}, _nothing()), generation=0, access_log=access_log, lifespan=self._lifespan)
+        self.edge = Edge(PrefixTable({}, _nothing(), generation=0), access_log=access_log, lifespan=self._lifespan)
+
+    @property
+    def generation(self) -> Generation:
+        """The serving generation."""
+        return self.supervisor.generation
+
+    def installed(self) -> list[InstalledPlugin]:
+        """Return the installed plugins of now."""
+        return self._given if self._given is not None else installed_plugins()
 
     async def start(self) -> None:
         """Open the database, build generation 1 and serve it.
@@ -97,15 +122,13 @@ class Hub:
             StartRefused: a required plugin does not run.
             HubError: the database cannot be opened or migrated.
         """
-        installed = self.installed if self.installed is not None else installed_plugins()
-        self.installed = installed
-        problems = check_core(self.config, installed_ids=[plugin.id for plugin in installed])
+        problems = check_core(self.config, installed_ids=[plugin.id for plugin in self.installed()])
         if problems:
-            raise ConfigRejected(f"{len(problems)} problems in the configuration", errors=problems, hint="Run `luminai config validate`.")
+            raise ConfigRejected(f"{len(problems)} problems in the configuration", errors=problems, hint="Run `luminai config check`.")
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.database = await open_database(self.settings.database.url, data_dir=self.data_dir, clock=self.clock)
         try:
-            await self._assemble(installed)
+            await self._assemble()
         except BaseException:
             await self.database.close()
             raise
@@ -113,15 +136,40 @@ class Hub:
     async def stop(self) -> None:
         """Refuse new work, drain and stop every plugin, close the database."""
         self.is_ready = False
-        if self._upkeep is not None:
-            self._upkeep.cancel()
+        for task in self._upkeep:
+            task.cancel()
+        for task in self._upkeep:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._upkeep
-        await self.generation.stop(seconds=self.settings.server.drain_seconds)
+                await task
+        await self.supervisor.settle()
+        seconds = self.settings.server.drain_seconds
+        if not await self.edge.table.drained(seconds):
+            _log.warning("stop.drain.late", extra={"requests": self.edge.table.inflight})
+        await stop_plugins(self.generation.plugins, seconds=seconds)
         await self.verifier.note_use()
+        await self.nodes.leave()
         await self.database.close()
+        if self._starts is not None:
+            self._starts.went_well()
         if self._access_log is not None:
             self._access_log.close()
+
+    async def reload(self) -> Outcome:
+        """Read the configuration again and serve by it.
+
+        Raises:
+            ConfigRejected: it cannot be read, or the core's own settings are wrong.
+            ChangeRefused: a plugin cannot run that way; the old configuration stays.
+        """
+        if self._reread is None:
+            raise Conflict("This hub was not started from files.", code="nothing-to-reload")
+        config = await asyncio.to_thread(self._reread)
+        problems = check_core(config, installed_ids=[plugin.id for plugin in self.installed()])
+        if problems:
+            raise ConfigRejected(f"{len(problems)} problems in the configuration", errors=problems, hint="Run `luminai config check`.")
+        outcome = await self.supervisor.reload(config)
+        self.config = self.supervisor.config
+        return outcome
 
     async def document(self, plugin: str | None) -> dict[str, Any]:
         """Return the OpenAPI document of one plugin (``core`` for the core's), or the merged one."""
@@ -146,25 +194,47 @@ class Hub:
         manifest = loaded.planned.manifest
         return plugin_document(name, loaded.contributions["routes"], title=manifest.title, version=loaded.planned.installed.version)
 
-    async def _assemble(self, installed: list[InstalledPlugin]) -> None:
+    async def _assemble(self) -> None:
         source = core_source()
         if await pending(self.database, [source]):
             await upgrade(self.database, source)
         self.keys = KeyStore(self.database, self.clock)
         self.verifier = Verifier(self.keys, self.clock)
         self.desired = DesiredStore(self.database, self.clock)
-        wishes = await self.desired.all()
-        plan = make_plan(
-            installed,
-            self.settings.plugins,
-            desired={plugin_id: wish.enabled for plugin_id, wish in wishes.items()},
-            check_config=config_checker(self.config),
+        self.nodes = NodeRegistry(self.database, self.clock)
+        self.ignored = IgnoredRepairs(self.database, self.clock)
+        self.parking = Parking(self.settings.breaker, self.clock, self._park)
+        if self._starts is not None:
+            await self._learn_from_starts(self._starts)
+        if self.safe_mode:
+            self._only = frozenset(self.settings.hub.safe_plugins)
+        server = self.settings.server
+        core = build_app("core", core_handlers(self), authenticate=self.verifier, max_body_bytes=server.max_body_bytes)
+        self.supervisor = Supervisor(
+            self.config,
+            self.installed,
+            self._runtime(),
+            self.desired,
+            self.edge,
+            AppEntry("core", core),
             only=self._only,
+            drain_seconds=server.drain_seconds,
+            swapped=self._swapped,
         )
-        core_app = build_app("core", core_handlers(self), authenticate=self.verifier, max_body_bytes=self.settings.server.max_body_bytes)
+        generation = await self.supervisor.first()
+        await self._refuse_start(generation)
+        for status in generation.statuses.values():
+            if status.id in generation.failures and status.on_failure == "quarantine":
+                await self.desired.set(status.id, False, by=f"{BY_HUB}{status.reason}"[:120])
+                self.supervisor.revision += 1
+        await self.supervisor.take_over(generation)
+        self.is_ready = True
+        tasks = [self._keep_up()] + ([self._follow()] if self.database.dialect == "postgresql" else [])
+        self._upkeep = [asyncio.get_running_loop().create_task(task, name="luminai:upkeep") for task in tasks]
+
+    def _runtime(self) -> Runtime:
         backends: dict[str, Any] = {}
-        workshop = Workshop(
-            1,
+        return Runtime(
             database=self.database,
             clock=self.clock,
             data_dir=self.data_dir,
@@ -172,46 +242,76 @@ class Hub:
             authenticate=self.verifier,
             resolve_secret=secret_resolver(backends),
             secret_backends=backends,
+            make_breaker=self.parking.breaker,
             max_body_bytes=self.settings.server.max_body_bytes,
-            seconds=self.settings.hub.plugin_seconds,
+            plugin_seconds=self.settings.hub.plugin_seconds,
             auto_migrate=self.settings.database.migrate == "auto",
+            suspects=self._starts.suspects if self._starts else frozenset(),
+            entering=self._starts.entering if self._starts else None,
         )
-        generation = await workshop.build(plan, core=AppEntry("core", core_app))
-        await self._serve(generation)
 
-    async def _serve(self, generation: Generation) -> None:
-        self.generation = generation
-        self.report = self._report(generation)
+    async def _learn_from_starts(self, starts: StartLog) -> None:
+        starts.begin()
+        for plugin, phase in starts.parked.items():
+            _log.error("plugin.parked", extra={"plugin": plugin, "phase": phase})
+            await self.desired.set(plugin, False, by=f"{BY_HUB}the process died twice while it was at {phase}")
+        if starts.failed >= SAFE_AFTER and not starts.parked:
+            self.safe_mode = f"{starts.failed} starts in a row went wrong"
+
+    async def _refuse_start(self, generation: Generation) -> None:
         refused = [
             status.id
-            for status in self.report.plugins
+            for status in generation.statuses.values()
             if status.id in generation.failures and (status.on_failure == "required" or self.settings.hub.strict)
         ]
         if refused:
-            await generation.stop(seconds=1)
-            raise StartRefused(self.report, refused)
-        for status in self.report.plugins:
-            if status.id in generation.failures and status.on_failure == "quarantine":
-                await self.desired.set(status.id, False, by="quarantine")
-        self.verifier.authenticators = tuple(
-            authenticator for loaded in generation.plugins for authenticator in loaded.contributions.get("authenticators", ())
-        )
-        checks = [(loaded.id, check) for loaded in generation.plugins for check in loaded.contributions.get("health_checks", ())]
-        self.health = HealthBoard(checks, self.clock)
-        self.edge.table = generation.table
-        self.edge.announce(generation.number)
-        self.is_ready = True
-        self._upkeep = asyncio.get_running_loop().create_task(self._keep_up(), name="luminai:upkeep")
-        await generation.announce_ready(seconds=self.settings.hub.plugin_seconds)
+            await stop_plugins(generation.plugins, seconds=1)
+            raise StartRefused(self._report(generation), refused)
+
+    async def _park(self, plugin: str, reason: str) -> None:
+        """Turn a plugin off that broke too often, if its policy is quarantine."""
+        settings = self.settings.plugins.get(plugin)
+        if settings is not None and settings.on_failure == "quarantine":
+            wish = self.desired.wish(plugin, False, by=f"{BY_HUB}{reason}"[:120])
+            await self.supervisor.change({plugin: wish}, by=wish.changed_by, summary=f"{plugin} parked", cascade=True)
+
+    async def _swapped(self, generation: Generation) -> None:
+        """Follow the supervisor: all that looks at the serving generation."""
+        self.report = self._report(generation)
+        contributed = [(loaded.id, loaded.contributions) for loaded in generation.plugins]
+        self.verifier.authenticators = tuple(one for _, given in contributed for one in given.get("authenticators", ()))
+        checks = [(plugin_id, check) for plugin_id, given in contributed for check in given.get("health_checks", ())]
+        self.health = HealthBoard(checks, self.clock, before=self.health, fresh=generation.fresh)
+        running = {plugin_id for plugin_id, _ in contributed}
+        for name in list(self._documents):
+            if name != "core" and (name in generation.fresh or name not in running):
+                del self._documents[name]
+        await self.nodes.report(revision=self.supervisor.revision, generation=generation.number, problem=self.supervisor.problem)
 
     async def _keep_up(self) -> None:
-        """Now and then write down which keys were used."""
+        """Now and then write down which keys were used; after a while call this start a good one."""
+        since = time.perf_counter()
         while True:
             await asyncio.sleep(30)
             try:
                 await self.verifier.note_use()
             except HubError:
                 _log.exception("upkeep.failed")
+            if self._starts is not None and not self.safe_mode and time.perf_counter() - since >= GOOD_SECONDS:
+                self._starts.went_well()
+
+    async def _follow(self) -> None:
+        """Serve by what other processes on this database changed, and tell them how far this one is."""
+        beat = time.perf_counter()
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            try:
+                followed = await self.supervisor.follow()
+                if followed or time.perf_counter() - beat >= BEAT_SECONDS:
+                    beat = time.perf_counter()
+                    await self.nodes.report(revision=self.supervisor.revision, generation=self.generation.number, problem=self.supervisor.problem)
+            except HubError:
+                _log.exception("follow.failed")
 
     def _report(self, generation: Generation) -> StartupReport:
         statuses = [
@@ -223,6 +323,7 @@ class Hub:
             at=self.clock.now(),
             ready=True,
             degraded=bool(generation.failures),
+            safe_mode=self.safe_mode,
             plugins=tuple(statuses),
             total_ms=round(self.uptime * 1000, 1),
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -32,12 +32,12 @@ from luminai.host.hooks import CONTRIBUTIONS, BadHooks, BoundHooks, bind_hooks
 from luminai.host.plan import Planned
 from luminai.host.providers import FAMILIES, Collision
 from luminai.host.report import Phase
+from luminai.host.runtime import Runtime
+from luminai.host.sources import source_of
+from luminai.host.wiring import Wiring
 from luminai.http.inventory import RouteEntry, check_routes, inventory
 from luminai.http.plugin_app import build_app
 from luminai.http.table import AppEntry
-
-if TYPE_CHECKING:
-    from luminai.host.generation import Workshop
 
 SHAPES: Final[dict[str, type]] = {
     "services": Service,
@@ -64,10 +64,11 @@ _ORDER: Final = [name for name in CONTRIBUTIONS if name not in ("models", *_LAST
 class Loaded:
     """A plugin on its way up, and then running: its context, hooks, contributions, app and timings (milliseconds a phase)."""
 
-    __slots__ = ("context", "contributions", "entry", "hooks", "metadata", "phase", "planned", "routes", "started", "timings")
+    __slots__ = ("context", "contributions", "entry", "hooks", "metadata", "phase", "planned", "plugin", "routes", "started", "timings")
 
     def __init__(self, planned: Planned) -> None:
         self.planned = planned
+        self.plugin: object = None
         self.phase = Phase.IMPORT
         self.timings: dict[str, float] = {}
         self.context: Context | None = None
@@ -84,35 +85,39 @@ class Loaded:
         return self.planned.manifest.id
 
 
-def load(loaded: Loaded, workshop: Workshop) -> None:
+def load(loaded: Loaded, runtime: Runtime, wiring: Wiring) -> None:
     """Take a plugin through import, bind, collect and check; ``loaded.phase`` says how far it came when it raises or hangs."""
-    for phase, step in ((Phase.IMPORT, _import), (Phase.BIND, _bind), (Phase.COLLECT, _collect), (Phase.CHECK, _check)):
+    steps: tuple[tuple[Phase, Callable[[], None]], ...] = (
+        (Phase.IMPORT, lambda: _import(loaded)),
+        (Phase.BIND, lambda: _bind(loaded, runtime, wiring)),
+        (Phase.COLLECT, lambda: _collect(loaded, wiring)),
+        (Phase.CHECK, lambda: _check(loaded, runtime)),
+    )
+    for phase, step in steps:
         loaded.phase = phase
         began = time.perf_counter()
         try:
-            step(loaded, workshop)
+            step()
         finally:
             loaded.timings[phase] = round((time.perf_counter() - began) * 1000, 3)
 
 
-def _import(loaded: Loaded, workshop: Workshop) -> None:
+def _import(loaded: Loaded) -> None:
     module_name, _, attribute = loaded.planned.installed.entry_point.partition(":")
     module = import_module(module_name)
     kind = getattr(module, attribute or "Plugin")
-    plugin = kind()
-    workshop.objects[loaded.id] = plugin
+    loaded.plugin = kind()
 
 
-def _bind(loaded: Loaded, workshop: Workshop) -> None:
-    plugin = workshop.objects[loaded.id]
-    loaded.hooks = bind_hooks(plugin)
+def _bind(loaded: Loaded, runtime: Runtime, wiring: Wiring) -> None:
+    loaded.hooks = bind_hooks(loaded.plugin)
     _check_provides(loaded)
-    struct: type[Struct] | None = getattr(plugin, "config", None)
+    struct: type[Struct] | None = getattr(loaded.plugin, "config", None)
     section = loaded.planned.settings.config
     if struct is None and section:
         raise ConfigRejected(f"plugin {loaded.id} has no settings", hint=f"Take [plugins.{loaded.id}.config] out.")
-    config = bind(struct, section, workshop.resolve_secret) if struct is not None else None
-    loaded.context = Context(workshop, loaded.id, loaded.planned.installed.version, config)
+    config = bind(struct, section, runtime.resolve_secret) if struct is not None else None
+    loaded.context = Context(runtime, wiring, loaded.id, loaded.planned.installed.version, config)
 
 
 def _check_provides(loaded: Loaded) -> None:
@@ -132,13 +137,13 @@ def _check_provides(loaded: Loaded) -> None:
         raise BadHooks("manifest and hooks disagree", errors=problems, hint=problems[0].hint)
 
 
-def _collect(loaded: Loaded, workshop: Workshop) -> None:
+def _collect(loaded: Loaded, wiring: Wiring) -> None:
     hooks, context = loaded.hooks, loaded.context
     if hooks is None or context is None:
         raise RuntimeError("collected before it was bound")
     if "models" in hooks:
         loaded.metadata = hooks.call("models")
-        workshop.migration_source(loaded)  # refuses tables outside the plugin's prefix
+        source_of(loaded.planned.installed, loaded.metadata)  # refuses tables outside the plugin's prefix
     for name in _ORDER:
         if name not in hooks:
             continue
@@ -150,10 +155,10 @@ def _collect(loaded: Loaded, workshop: Workshop) -> None:
             if not isinstance(item, shape):  # type: ignore[arg-type]
                 raise Collision(f"{name} returned a {type(item).__name__} among its items, expected {shape.__name__}")  # type: ignore[union-attr]
         loaded.contributions[name] = tuple(items)
-        workshop.add(loaded, name)
+        wiring.add(loaded.id, name, loaded.contributions[name])
 
 
-def _check(loaded: Loaded, workshop: Workshop) -> None:
+def _check(loaded: Loaded, runtime: Runtime) -> None:
     manifest = loaded.planned.manifest
     handlers = loaded.contributions.get("routes", ())
     loaded.routes = inventory(loaded.id, handlers)
@@ -167,5 +172,5 @@ def _check(loaded: Loaded, workshop: Workshop) -> None:
     if problems:
         raise Collision(f"{len(problems)} of its routes cannot be served", errors=problems, hint=problems[0].hint)
     if handlers:
-        app = build_app(loaded.id, handlers, authenticate=workshop.authenticate, max_body_bytes=workshop.max_body_bytes)
-        loaded.entry = AppEntry(loaded.id, app)
+        app = build_app(loaded.id, handlers, authenticate=runtime.authenticate, max_body_bytes=runtime.max_body_bytes)
+        loaded.entry = AppEntry(loaded.id, app, runtime.make_breaker(loaded.id, "routes"))

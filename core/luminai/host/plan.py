@@ -29,13 +29,24 @@ class Planned(Struct, frozen=True, kw_only=True):
     manifest: Manifest
     settings: PluginSettings
 
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """Ids that start before it."""
+        return frozenset((*self.manifest.requires, *self.manifest.after))
+
+    def differs(self, other: Planned) -> bool:
+        """Tell whether it has to be built anew to become ``other``."""
+        mine, theirs = self.settings, other.settings
+        return self.installed != other.installed or mine.config != theirs.config or mine.approve != theirs.approve
+
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """The plugins to load in start order, why the others do not run, and those that are off."""
+    """The plugins to load in start order, why the others do not run, those that are off, and why the hub itself parked some of them."""
 
     order: tuple[Planned, ...]
     failures: dict[str, Failure]
     off: dict[str, PluginState]
+    parked: dict[str, str]
     installed: dict[str, InstalledPlugin]
     settings: dict[str, PluginSettings]
 
@@ -55,6 +66,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         }
         if failure is not None:
             known |= failed_fields(failure)
+        elif plugin in self.parked:
+            known |= {"reason": self.parked[plugin], "remedy": f"Release it: `luminai plugins enable {plugin}`.", "code": "parked"}
         return PluginStatus(id=plugin, **(known | fields))
 
 
@@ -79,6 +92,7 @@ def make_plan(
     desired: Mapping[str, bool],
     check_config: CheckConfig,
     only: frozenset[str] | None = None,
+    parked: Mapping[str, str] | None = None,
 ) -> Plan:
     """Judge every installed or declared plugin.
 
@@ -88,6 +102,7 @@ def make_plan(
         desired: On/off that an operator set at run time; wins over ``enabled`` of the file.
         check_config: Validates a plugin's section against its committed schema.
         only: Limits the plugins that may run (for tests and safe mode).
+        parked: Why the hub itself turned a plugin off, by id.
     """
     failures: dict[str, Failure] = {}
     off: dict[str, PluginState] = {}
@@ -101,7 +116,10 @@ def make_plan(
     for plugin_id in sorted({*by_id, *settings}):
         is_on = desired.get(plugin_id, settings[plugin_id].enabled if plugin_id in settings else False)
         if not is_on or (only is not None and plugin_id not in only):
-            off[plugin_id] = PluginState.DISABLED if plugin_id in settings or plugin_id in desired else PluginState.AVAILABLE
+            known = plugin_id in settings or plugin_id in desired
+            off[plugin_id] = PluginState.DISABLED if known else PluginState.AVAILABLE
+            if not is_on and plugin_id in (parked or {}):
+                off[plugin_id] = PluginState.QUARANTINED
             failures.pop(plugin_id, None)
         elif plugin_id not in failures:
             wanted.append(plugin_id)
@@ -117,6 +135,7 @@ def make_plan(
         ),
         failures=failures,
         off=off,
+        parked={plugin_id: reason for plugin_id, reason in (parked or {}).items() if off.get(plugin_id) is PluginState.QUARANTINED},
         installed=by_id,
         settings=dict(settings),
     )

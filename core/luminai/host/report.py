@@ -86,6 +86,7 @@ class StartupReport(Struct, frozen=True, kw_only=True):
     at: datetime
     ready: bool
     degraded: bool
+    safe_mode: str = ""
     plugins: tuple[PluginStatus, ...]
     total_ms: float = 0.0
 

@@ -11,6 +11,8 @@ from luminai.contracts.identity import Actor
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
+    from luminai.http.streams import OpenStream
+
 STATE_KEY = "luminai"
 
 
@@ -20,7 +22,7 @@ class RequestState:
     ``began`` and ``ended`` are seconds of the performance counter, ``request_id`` is ASCII as the header carries it.
     """
 
-    __slots__ = ("actor", "authorization", "began", "client", "ended", "extra", "method", "owner", "path", "request_id", "status")
+    __slots__ = ("actor", "authorization", "began", "client", "ended", "extra", "method", "owner", "path", "request_id", "status", "stream")
 
     def __init__(self, request_id: bytes, method: str, path: str, client: str, authorization: bytes | None) -> None:
         self.began = perf_counter()
@@ -33,6 +35,7 @@ class RequestState:
         self.actor: Actor | None = None
         self.owner = "core"
         self.status = 0
+        self.stream: OpenStream | None = None
         self.extra: dict[str, Any] | None = None
 
 

@@ -1,26 +1,105 @@
-"""Which app answers a path: a copy-on-write table of claimed prefixes."""
+"""Which app answers a path: an immutable table of claimed prefixes, and the count of the requests that began on it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from litestar.types import ASGIApp
 
 from luminai.contracts.errors import HubError
+from luminai.http.streams import OpenStream
+from luminai.telemetry.breaker import Breaker
+
+_COMMON: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_STRICT: Final = [(b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox")]
 
 
 class AppEntry:
-    """An app with the count of its requests, so that a replaced one can be drained before it is let go."""
+    """A plugin's app with its breaker and its figures: requests, those that ended with status 500, seconds in all."""
 
-    __slots__ = ("_idle", "app", "inflight", "owner")
+    __slots__ = ("app", "breaker", "failures", "owner", "requests", "seconds")
 
-    def __init__(self, owner: str, app: ASGIApp) -> None:
+    def __init__(self, owner: str, app: ASGIApp, breaker: Breaker | None = None) -> None:
         self.owner = owner
         self.app = app
-        self.inflight = 0
+        self.breaker = breaker or Breaker()
+        self.requests = 0
+        self.failures = 0
+        self.seconds = 0.0
+
+    def note(self, status: int, seconds: float) -> None:
+        """Count a request that ended; 500 is the plugin's own fault, any other status is an answer."""
+        self.requests += 1
+        self.seconds += seconds
+        if status == 500:
+            self.failures += 1
+            self.breaker.failed()
+        elif self.breaker.watching:
+            if status:
+                self.breaker.succeeded()
+            else:
+                self.breaker.abandoned()
+
+
+class OffEntry:
+    """Stands where a plugin's routes would be: answers with the plugin's id, state and remedy."""
+
+    __slots__ = ("error", "owner")
+
+    def __init__(self, owner: str, error: HubError) -> None:
+        self.owner = owner
+        self.error = error
+
+
+Entry = AppEntry | OffEntry
+
+
+class PrefixTable:
+    """The longest prefix that ends at a segment boundary wins; ``root`` takes the rest.
+
+    Entries never change. ``inflight`` counts the requests that began on this table, so that what it led to can be drained before it is let go.
+
+    Args:
+        entries: What answers by prefix.
+        root: What answers where no prefix fits.
+        generation: Number shown as ``Luminai-Generation`` in every response of a request that began on this table.
+    """
+
+    __slots__ = ("_depth", "_entries", "_idle", "_root", "generation", "headers", "inflight", "streams", "strict_headers")
+
+    def __init__(self, entries: Mapping[str, Entry], root: Entry, *, generation: int) -> None:
+        self._entries: dict[str, Entry] = {prefix: entry for prefix, entry in entries.items() if prefix != "/"}
+        self._root = entries.get("/", root)
+        self._depth = max((prefix.count("/") for prefix in self._entries), default=0)
         self._idle: asyncio.Event | None = None
+        self.generation = generation
+        self.headers = [*_COMMON, (b"luminai-generation", b"%d" % generation)]
+        self.strict_headers = [*self.headers, *_STRICT]
+        self.inflight = 0
+        self.streams: set[OpenStream] = set()
+
+    def find(self, path: str) -> Entry:
+        """Return the entry that answers ``path``."""
+        ends: list[int] = []
+        end = 0
+        for _ in range(self._depth):
+            end = path.find("/", end + 1)
+            if end < 0:
+                ends.append(len(path))
+                break
+            ends.append(end)
+        for end in reversed(ends):
+            entry = self._entries.get(path[:end])
+            if entry is not None:
+                return entry
+        return self._root
 
     def leave(self) -> None:
         """Count a request as done."""
@@ -39,45 +118,12 @@ class AppEntry:
                 return False
         return True
 
-
-class OffEntry:
-    """Stands where a plugin's routes would be: answers with the plugin's id, state and remedy."""
-
-    __slots__ = ("error", "owner")
-
-    def __init__(self, owner: str, error: HubError) -> None:
-        self.owner = owner
-        self.error = error
-
-
-Entry = AppEntry | OffEntry
-
-
-class PrefixTable:
-    """Immutable. The longest prefix that ends at a segment boundary wins; ``root`` takes the rest."""
-
-    __slots__ = ("_depth", "_entries", "_root")
-
-    def __init__(self, entries: Mapping[str, Entry], root: Entry) -> None:
-        self._entries: dict[str, Entry] = {prefix: entry for prefix, entry in entries.items() if prefix != "/"}
-        self._root = entries.get("/", root)
-        self._depth = max((prefix.count("/") for prefix in self._entries), default=0)
-
-    def find(self, path: str) -> Entry:
-        """Return the entry that answers ``path``."""
-        ends: list[int] = []
-        end = 0
-        for _ in range(self._depth):
-            end = path.find("/", end + 1)
-            if end < 0:
-                ends.append(len(path))
-                break
-            ends.append(end)
-        for end in reversed(ends):
-            entry = self._entries.get(path[:end])
-            if entry is not None:
-                return entry
-        return self._root
+    def tell_to_reconnect(self, owners: frozenset[str]) -> int:
+        """End the event streams and sockets of these plugins with a word to reconnect; return how many."""
+        told = [stream for stream in self.streams if stream.owner in owners]
+        for stream in told:
+            stream.end()
+        return len(told)
 
     def apps(self) -> dict[str, AppEntry]:
         """Return the running apps by owner."""

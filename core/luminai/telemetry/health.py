@@ -25,12 +25,20 @@ class CheckResult(Struct, frozen=True):
 
 
 class HealthBoard:
-    """Answers of all checks of a generation."""
+    """Answers of all checks of a generation.
 
-    def __init__(self, checks: Iterable[tuple[str, HealthCheck]], clock: Clock) -> None:
+    Args:
+        before: The board of the generation before; its answers hold for all plugins but the ``fresh`` ones.
+    """
+
+    def __init__(
+        self, checks: Iterable[tuple[str, HealthCheck]], clock: Clock, before: HealthBoard | None = None, fresh: frozenset[str] = frozenset()
+    ) -> None:
         self._checks = list(checks)
         self._clock = clock
         self._answers: dict[tuple[str, str], tuple[float, CheckResult]] = {}
+        if before is not None:
+            self._answers = {key: answer for key, answer in before._answers.items() if key[0] not in fresh}  # noqa: SLF001 - of its own kind
         self._lock = asyncio.Lock()
 
     async def results(self) -> list[CheckResult]:

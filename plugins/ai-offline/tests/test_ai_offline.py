@@ -46,7 +46,7 @@ async def offline(folder: Path, pages: dict[str, str] = PAGES, **config):
     write(folder, pages)
     async with running_hub("knowledge", "ai-offline", config={"ai-offline": config}, folder=folder) as hub:
         assert hub.state("ai-offline") == "enabled"
-        yield hub.hub.generation.providers.ai_providers["offline"]
+        yield hub.hub.generation.wiring.providers.ai_providers["offline"]
 
 
 def ask(*said: str, **more) -> ChatRequest:
@@ -123,8 +123,8 @@ def test_quote__any_question__every_quotation_stands_word_for_word(tmp_path):
         pages = {**PAGES, "odd.md": odd}
         write(tmp_path, pages)
         async with running_hub("knowledge", "ai-offline", config={"ai-offline": {"min-coverage": 0.0}}, folder=tmp_path) as hub:
-            provider = hub.hub.generation.providers.ai_providers["offline"]
-            knowledge = hub.hub.generation.workshop.services.find("knowledge", Knowledge)
+            provider = hub.hub.generation.wiring.providers.ai_providers["offline"]
+            knowledge = hub.hub.generation.wiring.services.find("knowledge", Knowledge)
             quoted = 0
             for question in ("plugin", "generation build", "marked link wrapped line", "keys expire", "plugin fails key value", "world of plugins"):
                 for source in (await provider.chat(ask(question))).sources:
@@ -252,8 +252,8 @@ def test_quote__own_documentation__answers_word_for_word_and_refuses_the_rest(tm
 
     async def main():
         async with running_hub("knowledge", "ai-offline", folder=tmp_path) as hub:
-            provider = hub.hub.generation.providers.ai_providers["offline"]
-            knowledge = hub.hub.generation.workshop.services.find("knowledge", Knowledge)
+            provider = hub.hub.generation.wiring.providers.ai_providers["offline"]
+            knowledge = hub.hub.generation.wiring.services.find("knowledge", Knowledge)
             reply = await provider.chat(ask("What is a generation?"))
             assert "immutable snapshot" in reply.sources[0].quote
             for question in ("What is a generation?", "How do I enable a plugin?", "What does a persona do?"):

@@ -79,7 +79,7 @@ class Scripted:
 
 def with_provider(hub: HubUnderTest, provider: Scripted) -> dict[str, str]:
     """Register a provider and return what a question must name to reach it."""
-    hub.hub.generation.providers.add("ai_providers", "test", [provider])
+    hub.hub.generation.wiring.providers.add("ai_providers", "test", [provider])
     return {"model": "scripted/one"}
 
 

@@ -69,7 +69,7 @@ async def hub_over(folder: Path, url: str = "", **config):
 
 
 def knowledge_of(hub) -> Knowledge:
-    return hub.hub.generation.workshop.services.find("knowledge", Knowledge)
+    return hub.hub.generation.wiring.services.find("knowledge", Knowledge)
 
 
 async def health_of(hub) -> tuple[str, str]:

@@ -51,7 +51,7 @@ asyncio.run(main())
 async def local(base: Path, **config):
     async with running_hub("storage-local", config={"storage-local": config}, folder=base) as hub:
         assert hub.state("storage-local") == "enabled"
-        yield hub.hub.generation.providers.storage_backends["local"]
+        yield hub.hub.generation.wiring.providers.storage_backends["local"]
 
 
 def root(folder: Path) -> Path:

@@ -1,0 +1,199 @@
+"""What an operator should look at: each problem as an item with its cause, its effect, and a fix that can be called or followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from luminai.contracts.context import Clock, Database
+from luminai.contracts.runtime import HealthState
+from luminai.data.tables import repairs_ignored
+from luminai.host.report import Phase, PluginState, PluginStatus
+
+if TYPE_CHECKING:
+    from luminai.host.hub import Hub
+
+_NEW_CODE_HELPS = (Phase.IMPORT, Phase.BIND, Phase.COLLECT, Phase.CHECK, Phase.MIGRATE, Phase.START)
+
+
+class Fix(Struct, frozen=True, kw_only=True):
+    """An action that the hub can take (``action`` is set), or steps for a person."""
+
+    action: Literal["", "enable", "restart"] = ""
+    label: str = ""
+    steps: tuple[str, ...] = ()
+
+
+class Ignored(Struct, frozen=True, kw_only=True):
+    """Who put an item aside, when and why."""
+
+    reason: str
+    ignored_by: str
+    ignored_at: datetime
+
+
+class Repair(Struct, frozen=True, kw_only=True):
+    """One item. ``id`` is stable while the problem is the same, so that an ignored one stays ignored."""
+
+    id: str
+    severity: Literal["error", "warning", "notice"]
+    title: str
+    cause: str
+    effect: str
+    fix: Fix
+    plugin: str = ""
+    details: tuple[str, ...] = ()
+    ignored: Ignored | None = None
+
+
+class IgnoredRepairs:
+    """The items that operators put aside."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._db = database
+        self._clock = clock
+
+    async def ignore(self, repair_id: str, reason: str, *, by: str) -> None:
+        """Put an item aside with the reason."""
+        row = {"id": repair_id, "reason": reason, "ignored_by": by, "ignored_at": self._clock.now()}
+
+        def unit(session: Session) -> None:
+            session.execute(delete(repairs_ignored).where(repairs_ignored.c.id == repair_id))
+            session.execute(insert(repairs_ignored).values(**row))
+
+        await self._db.write(unit)
+
+    async def take_back(self, repair_id: str) -> None:
+        """Show an item again."""
+
+        def unit(session: Session) -> None:
+            session.execute(delete(repairs_ignored).where(repairs_ignored.c.id == repair_id))
+
+        await self._db.write(unit)
+
+    async def all(self) -> dict[str, Ignored]:
+        """Return what is put aside, by the item's id."""
+
+        def unit(session: Session) -> dict[str, Ignored]:
+            rows = session.execute(select(repairs_ignored))
+            return {row.id: Ignored(reason=row.reason, ignored_by=row.ignored_by, ignored_at=row.ignored_at) for row in rows}
+
+        return await self._db.read(unit)
+
+
+async def find_repairs(hub: Hub) -> list[Repair]:
+    """Return every item, errors first, ignored ones last."""
+    ignored = await hub.ignored.all()
+    found = [*_starts(hub), *(item for status in hub.report.plugins for item in _plugin(hub, status)), *_breakers(hub)]
+    found += [item async for item in _health(hub)]
+    found += [item async for item in _nodes(hub)]
+    found += [item async for item in _wishes(hub)]
+    rank = {"error": 0, "warning": 1, "notice": 2}
+    items = [replace(item, ignored=ignored.get(item.id)) for item in found]
+    return sorted(items, key=lambda item: (item.ignored is not None, rank[item.severity], item.id))
+
+
+def _starts(hub: Hub) -> Iterator[Repair]:
+    if hub.safe_mode:
+        yield Repair(
+            id="safe-mode",
+            severity="error",
+            title="The hub runs in safe mode",
+            cause=hub.safe_mode,
+            effect="Only the plugins of hub.safe-plugins run. Nothing in the configuration was changed.",
+            fix=Fix(steps=("Correct what keeps the hub from starting; the items below and the log tell.", "Start it again: `luminai serve`.")),
+        )
+
+
+def _plugin(hub: Hub, status: PluginStatus) -> Iterator[Repair]:
+    if not status.code:
+        return
+    dependents = [one.id for one in hub.report.plugins if status.id in one.requires and one.state is not PluginState.AVAILABLE]
+    effect = "It does not run; its routes answer 503." + (f" Without it these cannot run: {', '.join(dependents)}." if dependents else "")
+    fix = Fix(steps=(status.remedy,))
+    if status.state is PluginState.QUARANTINED:
+        fix = Fix(action="enable", label="Turn it on again", steps=(status.remedy,))
+    elif status.phase in _NEW_CODE_HELPS:
+        fix = Fix(action="restart", label="Try it again", steps=(status.remedy,))
+    yield Repair(
+        id=f"plugin:{status.id}:{status.code}",
+        severity="warning" if status.state is PluginState.BLOCKED else "error",
+        title=f"Plugin {status.id} is {status.state}",
+        cause=f"{status.phase}: {status.reason}",
+        effect=effect,
+        fix=fix,
+        plugin=status.id,
+        details=(*status.causes, *(f"{item.file}:{item.line} {item.pointer}: {item.detail}".lstrip(":0 ") for item in status.errors[:20])),
+    )
+
+
+def _breakers(hub: Hub) -> Iterator[Repair]:
+    channels: list[tuple[str, str, Any]] = [
+        (loaded.id, "routes", loaded.entry.breaker) for loaded in hub.generation.plugins if loaded.entry is not None
+    ]
+    decisions = hub.generation.wiring.decisions
+    channels += [(step.owner, point, step.breaker) for point in decisions.points for step in decisions.chain(point)]
+    for plugin, channel, breaker in channels:
+        if breaker.is_open:
+            yield Repair(
+                id=f"breaker:{plugin}:{channel}",
+                severity="error",
+                title=f"{channel} of plugin {plugin} rest after failing too often",
+                cause="The log names each failure.",
+                effect="Calls are refused until one is tried and goes well.",
+                fix=Fix(
+                    action="restart",
+                    label="Build the plugin anew",
+                    steps=(f"Or turn it off: `luminai plugins disable {plugin}`.",),
+                ),
+                plugin=plugin,
+            )
+
+
+async def _health(hub: Hub) -> Any:
+    for result in await hub.health.results() if hub.health else ():
+        if result.state in (HealthState.FAILING, HealthState.DEGRADED):
+            yield Repair(
+                id=f"health:{result.plugin}:{result.name}",
+                severity="error" if result.state is HealthState.FAILING else "warning",
+                title=f"{result.name} of plugin {result.plugin} is {result.state}",
+                cause=result.reason or "The check gives no reason.",
+                effect="What depends on it may fail.",
+                fix=Fix(steps=(f"Check its settings: `luminai config test {result.plugin}`.",)),
+                plugin=result.plugin,
+            )
+
+
+async def _nodes(hub: Hub) -> Any:
+    wanted = await hub.desired.revision()
+    for node in await hub.nodes.all():
+        if node.problem or node.revision < wanted:
+            yield Repair(
+                id=f"node:{node.name}",
+                severity="error" if node.problem else "warning",
+                title=f"Process {node.name} does not serve revision {wanted}",
+                cause=node.problem or f"It is at revision {node.revision}.",
+                effect="Clients get different answers, depending on the process that they meet.",
+                fix=Fix(steps=("Restart that process.", "Or go back: `luminai plugins rollback`.")),
+            )
+
+
+async def _wishes(hub: Hub) -> Any:
+    wishes = await hub.desired.all()
+    sections = hub.config.settings.plugins
+    apart = [one for one, wish in wishes.items() if wish.config or wish.enabled != (one in sections and sections[one].enabled)]
+    if apart:
+        yield Repair(
+            id="wishes-not-in-files",
+            severity="notice",
+            title="Plugins run otherwise than config.toml says",
+            cause=f"Changed at run time: {', '.join(sorted(apart))}.",
+            effect="A new installation from the files alone would differ.",
+            fix=Fix(steps=("`luminai config adopt` prints the lines to put into config.toml.",)),
+        )

@@ -1,0 +1,45 @@
+"""What the hub lends to every generation: it outlives them all and belongs to no plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import Struct
+
+from luminai.contracts.context import Clock
+from luminai.contracts.runtime import SecretBackend
+from luminai.data.database import HubDatabase
+from luminai.http.guard import Authenticate
+from luminai.telemetry.breaker import Breaker
+
+
+class Runtime(Struct, frozen=True, kw_only=True):
+    """Shared things and limits.
+
+    Attributes:
+        secret_backends: By scheme; the serving generation's, and while one is built also the new one's.
+        make_breaker: ``(plugin, channel)`` to a breaker that reports its openings.
+        plugin_seconds: Deadline of each phase of each plugin.
+        suspects: Plugins at which this hub's process died before; each is started alone.
+        entering: Told ``(plugin, phase)`` before plugin code runs, and ``("", "")`` when it is done.
+    """
+
+    database: HubDatabase
+    clock: Clock
+    data_dir: Path
+    base_dir: Path
+    authenticate: Authenticate
+    resolve_secret: Callable[[str], str]
+    secret_backends: dict[str, SecretBackend]
+    make_breaker: Callable[[str, str], Breaker]
+    max_body_bytes: int
+    plugin_seconds: float
+    auto_migrate: bool
+    suspects: frozenset[str] = frozenset()
+    entering: Callable[[str, str], None] | None = None
+
+    def enter(self, plugin: str, phase: str) -> None:
+        """Say that a plugin's code is about to run; ``("", "")``: none does."""
+        if self.entering is not None:
+            self.entering(plugin, phase)
