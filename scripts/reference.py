@@ -17,7 +17,7 @@ from luminai.config.settings import Settings
 from luminai.contracts import errors
 from luminai.contracts.hookspecs import Contributions, Lifecycle
 from luminai.contracts.manifest import PLUGIN_API, Manifest
-from luminai.host.core_routes import CORE_SCOPES
+from luminai.host.scopes import CORE_SCOPES
 from luminai.host.discovery import InstalledPlugin, installed_plugins
 
 __all__ = ["own_plugins", "pages", "schema_of", "settings_of"]

@@ -8,12 +8,13 @@ import pytest
 from luminai import Conflict, Decision, Denied, Forbidden, Unavailable
 from luminai.host.decisions import DecisionTable
 from luminai.telemetry.breaker import Breaker
+from luminai.telemetry.trace import Tracer
 from luminai.host.order import start_order
 
 
 def table(*steps: tuple[str, Any], point: str, **more: Any) -> DecisionTable:
     """Return a table with steps of owners in order."""
-    made = DecisionTable(lambda plugin, channel: Breaker())
+    made = DecisionTable(lambda plugin, channel: Breaker(), Tracer())
     for owner, decide in steps:
         made.add(owner, [Decision(point=point, decide=decide, **more)])
     return made
@@ -75,7 +76,7 @@ def test_price__adds__and_a_failing_step_denies() -> None:
 
 
 def test_chain__before_and_after__order_it_and_a_circle_is_refused() -> None:
-    made = DecisionTable(lambda plugin, channel: Breaker())
+    made = DecisionTable(lambda plugin, channel: Breaker(), Tracer())
     made.add("a", [Decision(point="filter.x", decide=fails, after=("c",))])
     made.add("b", [Decision(point="filter.x", decide=fails)])
     made.add("c", [Decision(point="filter.x", decide=fails)])

@@ -14,8 +14,10 @@ CONFLICT: Final = 5
 UNREACHABLE: Final = 6
 INVALID: Final = 7
 FOUND_PROBLEMS: Final = 8
+AHEAD: Final = 9
 INTERRUPTED: Final = 130
 
+_BY_CODE: Final = {"hub-unreachable": UNREACHABLE, "database-ahead": AHEAD}
 _BY_STATUS: Final = {
     400: INVALID,
     401: NOT_ALLOWED,
@@ -31,7 +33,10 @@ _BY_STATUS: Final = {
 
 
 def exit_code(error: HubError) -> int:
-    """Return the exit code of an error: 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 unreachable, 7 invalid."""
-    if error.code == "hub-unreachable":
-        return UNREACHABLE
+    """Return the exit code of an error.
+
+    0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 unreachable, 7 invalid, 8 problems found, 9 tables newer than the code.
+    """
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
     return _BY_STATUS.get(error.status, FAILED)

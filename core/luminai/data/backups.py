@@ -48,7 +48,8 @@ async def backup_before(database: HubDatabase, data_dir: Path, clock: Clock) -> 
 def copy_sqlite(source: Path, target: Path, *, spare: float = 1.0) -> None:
     """Copy a SQLite file through its backup API, also while another connection or process writes to it.
 
-    ``target`` is there whole or not at all, is a single file and can be read by its owner only. ``spare`` is the room to have, in sizes of ``source``.
+    ``target`` is there whole or not at all, is a single file and can be read by its owner only.
+    ``spare`` is the room to have, in sizes of ``source``.
 
     Raises:
         Unavailable: no room (code ``no-room``), or the source cannot be read (code ``database-damaged``).

@@ -74,7 +74,7 @@ class PostgresEngine:
         async with self._engine.connect() as connection:
             return await connection.run_sync(work)
 
-    async def backup(self, path: Path) -> None:
+    async def backup(self, path: Path) -> None:  # noqa: ARG002 - the protocol's shape
         """Refuse: the server has tools of its own."""
         raise no_backup()
 

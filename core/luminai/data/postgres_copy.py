@@ -6,16 +6,16 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from luminai.contracts.errors import Conflict, ConfigRejected, Forbidden, HubError, Unavailable
+from luminai.contracts.errors import ConfigRejected, Conflict, Forbidden, HubError, Unavailable
 
 PREFIX: Final = "luminai_rehearsal_"
 _IN_USE: Final = "55006"
@@ -29,38 +29,36 @@ async def postgres_copy(url: str) -> AsyncIterator[tuple[str, str]]:
     Raises:
         Forbidden: the role may not make databases (code ``may-not-create-database``).
         Conflict: somebody is connected and there is no ``pg_dump`` to copy with (code ``database-busy``).
-        Unavailable: the server does not answer, or ``pg_dump`` failed.
+        Unavailable: the server does not answer, or ``pg_dump`` failed (code ``copy-failed``).
     """
     source = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
     if not source.database:
         raise ConfigRejected("database.url names no database.", hint="postgresql://user@host:5432/name")
     target = source.set(database=f"{PREFIX}{uuid4().hex[:12]}")
-    async with _beside(source) as server:
-        try:
-            method = await _copy(server, source, target)
-            yield target.set(drivername="postgresql").render_as_string(hide_password=False), method
-        finally:
-            await server.execute(text(f"DROP DATABASE IF EXISTS {target.database} WITH (FORCE)"))
-
-
-@asynccontextmanager
-async def _beside(source: URL) -> AsyncIterator[AsyncConnection]:
-    """Yield a connection to another database of the server: a template must have none."""
-    beside = "postgres" if source.database != "postgres" else "template1"
+    beside = "postgres" if source.database != "postgres" else "template1"  # a template must have no connection
     engine = create_async_engine(source.set(database=beside), isolation_level="AUTOCOMMIT", poolclass=NullPool)
     try:
-        async with engine.connect() as connection:
-            yield connection
-    except (OSError, SQLAlchemyError) as error:
-        hint = f"The copy is made from the database {beside} of the same server; the role must be able to connect to it."
-        raise Unavailable(f"The copy failed: {_cause(error)}", code="copy-failed", hint=hint) from error
+        try:
+            method = await _copy(engine, source, target)
+        except (OSError, SQLAlchemyError) as error:
+            hint = f"The copy is made from the database {beside} of the same server; the role must be able to connect to it."
+            raise Unavailable(f"The copy failed: {_cause(error)}", code="copy-failed", hint=hint) from error
+        yield target.set(drivername="postgresql").render_as_string(hide_password=False), method
     finally:
+        with suppress(OSError, SQLAlchemyError):  # what went wrong before is what counts
+            await _execute(engine, f"DROP DATABASE IF EXISTS {target.database} WITH (FORCE)")
         await engine.dispose()
 
 
-async def _copy(server: AsyncConnection, source: URL, target: URL) -> str:
+async def _execute(engine: AsyncEngine, statement: str, **values: Any) -> Any:
+    async with engine.connect() as connection:
+        result = await connection.execute(text(statement), values)
+        return result.first() if result.returns_rows else None
+
+
+async def _copy(server: AsyncEngine, source: URL, target: URL) -> str:
     try:
-        await server.execute(text(f'CREATE DATABASE {target.database} TEMPLATE "{_quoted(source)}"'))
+        await _execute(server, f'CREATE DATABASE {target.database} TEMPLATE "{_quoted(source)}"')
     except DBAPIError as error:
         state = str(getattr(error.orig, "sqlstate", "") or "")
         if state == _NOT_ALLOWED:
@@ -76,14 +74,14 @@ async def _copy(server: AsyncConnection, source: URL, target: URL) -> str:
     if not (shutil.which("pg_dump") and shutil.which("psql")):
         hint = "Stop the hubs on it, or install pg_dump and psql (postgresql-client), which copy it while it is used."
         raise Conflict("Somebody is connected to the database, so it cannot be a template.", code="database-busy", hint=hint)
-    await server.execute(text(f"CREATE DATABASE {target.database} TEMPLATE template0 {await _collation(server, source)}"))
+    await _execute(server, f"CREATE DATABASE {target.database} TEMPLATE template0 {await _collation(server, source)}")
     await _dump(source, target)
     return "dump"
 
 
-async def _collation(server: AsyncConnection, source: URL) -> str:
+async def _collation(server: AsyncEngine, source: URL) -> str:
     query = "SELECT pg_encoding_to_char(encoding) AS encoding, datcollate, datctype FROM pg_database WHERE datname = :name"
-    row = (await server.execute(text(query), {"name": source.database})).one()
+    row = await _execute(server, query, name=source.database)
     return f"ENCODING '{row.encoding}' LC_COLLATE '{row.datcollate}' LC_CTYPE '{row.datctype}'"
 
 

@@ -177,7 +177,7 @@ def _counting(source: MigrationSource) -> Callable[[Connection], int]:
     def work(connection: Connection) -> int:
         skipped = shadows(connection) | {source.version_table}
         names = [name for name in inspect(connection).get_table_names() if name.startswith(source.table_prefix) and name not in skipped]
-        rows = sum(connection.execute(text(f'SELECT count(*) FROM "{name}"')).scalar_one() for name in names)  # noqa: S608 - names of the catalogue
+        rows: int = sum(connection.execute(text(f'SELECT count(*) FROM "{name}"')).scalar_one() for name in names)  # noqa: S608 - names of the catalogue
         connection.rollback()
         return rows
 

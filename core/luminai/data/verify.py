@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from sqlalchemy import Connection, inspect, text
@@ -12,6 +13,7 @@ from luminai.data.database import HubDatabase
 from luminai.data.drift import differences, shadows
 from luminai.data.migrations import MigrationSource, current
 
+T = TypeVar("T")
 AHEAD: Final = "database-ahead"
 _MAX_DAMAGE: Final = 20
 
@@ -43,7 +45,7 @@ async def verify(database: HubDatabase, sources: Sequence[MigrationSource], *, i
                 rest = ", ".join(revision for revision in revisions if revision > version)
                 found.append(Finding(owner=source.owner_id, code="steps-waiting", detail=f"steps {rest} wait", hint="Run `luminai db upgrade`."))
         else:
-            lines = await database.migrate(_apart(lambda connection, source=source: differences(connection, source)))
+            lines = await database.migrate(_apart(partial(differences, source=source)))
             hint = "Restore a backup, or correct the tables by hand so that they are as its migrations make them."
             found += [Finding(owner=source.owner_id, code="schema-differs", detail=line, hint=hint) for line in lines]
     owners = [*sources, *idle]
@@ -53,7 +55,9 @@ async def verify(database: HubDatabase, sources: Sequence[MigrationSource], *, i
 def ahead(source: MigrationSource, version: str) -> Finding:
     """Return the finding of an owner whose tables are newer than its code."""
     detail = f"its tables have revision {version}, which its code does not know"
-    return Finding(owner=source.owner_id, code=AHEAD, detail=detail, hint=f"Install the version of {source.owner_id} that wrote them, or a newer one.")
+    return Finding(
+        owner=source.owner_id, code=AHEAD, detail=detail, hint=f"Install the version of {source.owner_id} that wrote them, or a newer one."
+    )
 
 
 def owner_of(table: str) -> str:
@@ -103,10 +107,10 @@ def _of_extensions(connection: Connection) -> set[str]:
     return set(connection.execute(text(query)).scalars())
 
 
-def _apart(work: Callable[[Connection], list[Finding] | list[str]]) -> Callable[[Connection], list]:  # type: ignore[type-arg]
+def _apart(work: Callable[[Connection], list[T]]) -> Callable[[Connection], list[T]]:
     """Run ``work`` in a transaction that is rolled back."""
 
-    def run(connection: Connection) -> list:  # type: ignore[type-arg]
+    def run(connection: Connection) -> list[T]:
         try:
             return work(connection)
         finally:

@@ -160,9 +160,9 @@ class Builder:
                     await self._drop(loaded)
 
     async def _start_one(self, loaded: Loaded) -> None:
+        loaded.phase, loaded.started = Phase.START, True
         if loaded.hooks is None or "start" not in loaded.hooks:
             return
-        loaded.phase, loaded.started = Phase.START, True
         self._runtime.enter(loaded.id, "start")
         began = time.perf_counter()
         seconds = self._runtime.plugin_seconds
@@ -170,7 +170,8 @@ class Builder:
             async with asyncio.timeout(seconds):
                 while True:
                     try:
-                        await loaded.hooks.call("start", ctx=loaded.context)
+                        with self._runtime.tracer.span(loaded.id, "hook start"):
+                            await loaded.hooks.call("start", ctx=loaded.context)
                         break
                     except NotReady as waiting:
                         if time.perf_counter() - began + waiting.retry_after >= seconds:

@@ -99,6 +99,11 @@ class Context:
         """Have the host call ``close`` after ``stop``."""
         self._closers.append(close)
 
+    @property
+    def running_tasks(self) -> int:
+        """How many tasks the host holds for the plugin."""
+        return len(self._tasks)
+
     async def close(self, *, seconds: float) -> None:
         """Let tasks end within ``seconds``, cancel the rest, then close what the plugin owned, last one first."""
         if self._tasks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +13,7 @@ from luminai.contracts.errors import Conflict, Forbidden, HubError, Unavailable
 from luminai.contracts.runtime import Decision, DecisionRule, Denied
 from luminai.host.order import start_order
 from luminai.telemetry.breaker import Breaker
+from luminai.telemetry.trace import Tracer
 
 _log = logging.getLogger("luminai.decisions")
 
@@ -19,9 +21,10 @@ _log = logging.getLogger("luminai.decisions")
 class Step:
     """One plugin's part in a chain, with its counts."""
 
-    __slots__ = ("breaker", "calls", "decision", "failures", "owner", "seconds")
+    __slots__ = ("_tracer", "breaker", "calls", "decision", "failures", "owner", "seconds")
 
-    def __init__(self, owner: str, decision: Decision, breaker: Breaker) -> None:
+    def __init__(self, owner: str, decision: Decision, breaker: Breaker, tracer: Tracer) -> None:
+        self._tracer = tracer
         self.owner = owner
         self.breaker = breaker
         self.decision = decision
@@ -56,7 +59,10 @@ class Step:
             self._went_well()
             return answer
         finally:
-            self.seconds += time.perf_counter() - began
+            took = time.perf_counter() - began
+            self.seconds += took
+            if self._tracer.is_on:
+                self._tracer.note(self.owner, f"decision {self.decision.point}", took, sys.exception())
 
     def _went_well(self) -> None:
         if self.breaker.watching:
@@ -73,9 +79,11 @@ class DecisionTable:
 
     Args:
         make_breaker: ``(plugin, channel)`` to a breaker.
+        tracer: Told each step while somebody listens.
     """
 
-    def __init__(self, make_breaker: Callable[[str, str], Breaker]) -> None:
+    def __init__(self, make_breaker: Callable[[str, str], Breaker], tracer: Tracer) -> None:
+        self._tracer = tracer
         self._make_breaker = make_breaker
         self._chains: dict[str, tuple[Step, ...]] = {}
 
@@ -93,7 +101,7 @@ class DecisionTable:
                     code="bad-decision",
                     hint="Start it with guard, filter, choose or price.",
                 )
-            self._insert(Step(owner, decision, self._make_breaker(owner, f"decision {decision.point}")))
+            self._insert(Step(owner, decision, self._make_breaker(owner, f"decision {decision.point}"), self._tracer))
 
     def take_over(self, owner: str, before: DecisionTable) -> None:
         """Put a plugin's steps of another table into this one, with their counts and breakers."""

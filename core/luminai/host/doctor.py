@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
 
 from luminai.config.layers import Configuration
 from luminai.config.problems import check_core
@@ -26,6 +28,27 @@ def examine(config: Configuration) -> list[PluginStatus]:
     plan = make_plan(installed, config.settings.plugins, desired={}, check_config=config_checker(config))
     ids = [planned.manifest.id for planned in plan.order]
     return [plan.status(plugin_id) for plugin_id in [*ids, *sorted({*plan.installed, *plan.settings} - set(ids))]]
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One plugin that does not run: where it stopped, why, what to do."""
+
+    id: str
+    phase: str
+    code: str
+    reason: str
+    remedy: str
+    causes: tuple[str, ...] = ()
+    errors: tuple[ProblemItem, ...] = ()
+
+
+def findings(statuses: Iterable[PluginStatus]) -> list[Finding]:
+    """Return what is wrong, in start order."""
+    return [
+        Finding(id=one.id, phase=one.phase, code=one.code, reason=one.reason, remedy=one.remedy, causes=one.causes, errors=one.errors)
+        for one in statuses
+        if one.code
+    ]
 
 
 def check_plugin_sections(config: Configuration, installed: Sequence[InstalledPlugin]) -> list[ProblemItem]:

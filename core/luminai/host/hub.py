@@ -39,6 +39,7 @@ from luminai.identity.keys import KeyStore
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.clock import SystemClock
 from luminai.telemetry.health import HealthBoard
+from luminai.telemetry.trace import Tracer
 
 _log = logging.getLogger("luminai.hub")
 
@@ -103,7 +104,8 @@ class Hub:
         self.health: HealthBoard | None = None
         self.report: StartupReport
         self.is_ready = False
-        self.edge = Edge(PrefixTable({}, _nothing(), generation=0), access_log=access_log, lifespan=self._lifespan)
+        self.tracer = Tracer()
+        self.edge = Edge(PrefixTable({}, _nothing(), generation=0), access_log=access_log, lifespan=self._lifespan, tracer=self.tracer)
 
     @property
     def generation(self) -> Generation:
@@ -243,6 +245,7 @@ class Hub:
             resolve_secret=secret_resolver(backends),
             secret_backends=backends,
             make_breaker=self.parking.breaker,
+            tracer=self.tracer,
             max_body_bytes=self.settings.server.max_body_bytes,
             plugin_seconds=self.settings.hub.plugin_seconds,
             auto_migrate=self.settings.database.migrate == "auto",

@@ -12,6 +12,7 @@ from luminai.contracts.runtime import SecretBackend
 from luminai.data.database import HubDatabase
 from luminai.http.guard import Authenticate
 from luminai.telemetry.breaker import Breaker
+from luminai.telemetry.trace import Tracer
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     resolve_secret: Callable[[str], str]
     secret_backends: dict[str, SecretBackend]
     make_breaker: Callable[[str, str], Breaker]
+    tracer: Tracer
     max_body_bytes: int
     plugin_seconds: float
     auto_migrate: bool

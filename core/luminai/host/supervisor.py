@@ -145,7 +145,7 @@ class Supervisor:
                 raise Conflict(f"Plugins were changed meanwhile: revision {revision}, not {based_on}.", code="revision-changed", hint="Look again.")
             wished = {plugin_id: wish for plugin_id, wish in (wishes | dict(update)).items() if wish is not None}
             plan = await asyncio.to_thread(make_plan_of, self.config, self._installed(), wished, only=self._only)
-            self._refuse(plan, frozenset(update), cascade=cascade)
+            self._refuse(plan, frozenset(update) | renew, {}, cascade=cascade)
             reasons = self._restart_reasons(plan, renew)
             if dry_run or reasons:
                 if reasons and not dry_run:
@@ -168,7 +168,7 @@ class Supervisor:
         async with self._changing:
             revision, wishes = await self.desired.state()
             plan = await asyncio.to_thread(make_plan_of, config, self._installed(), wishes, only=self._only)
-            self._refuse(plan, frozenset(config.settings.plugins), cascade=True)
+            self._refuse(plan, frozenset(config.settings.plugins), self.generation.failures, cascade=True)
             reasons = [f"[{name}] changed" for name in CORE_TABLES if config.table.get(name) != self.config.table.get(name)]
             reasons += self._restart_reasons(plan, frozenset())
             if reasons:
@@ -246,11 +246,11 @@ class Supervisor:
                 del backends[scheme]
         backends.update({one.scheme: one for one in served})
 
-    def _refuse(self, plan: Plan, targets: frozenset[str], *, cascade: bool) -> None:
-        """Raise for what the plan alone shows to be wrong."""
+    def _refuse(self, plan: Plan, targets: frozenset[str], known: Mapping[str, Failure], *, cascade: bool) -> None:
+        """Raise for what the plan alone shows to be wrong with ``targets``, apart from ``known`` failures."""
         planned = {one.manifest.id for one in plan.order}
         lost = [loaded.id for loaded in self.generation.plugins if loaded.id not in planned]
-        broken = {one: plan.failures[one] for one in plan.failures if one in targets and plan.failures[one] != self.generation.failures.get(one)}
+        broken = {one: failure for one, failure in plan.failures.items() if one in targets and failure != known.get(one)}
         dependents = [one for one in lost if one not in targets and one in plan.failures and plan.failures[one].code == "needs-plugin"]
         vital = [one for one in dependents if plan.settings.get(one) is not None and plan.settings[one].on_failure == "required"]
         if dependents and (not cascade or vital):
@@ -310,9 +310,10 @@ def make_plan_of(
 
 
 def _refusal(failures: Mapping[str, Failure]) -> ChangeRefused:
+    roots_first = sorted(failures.items(), key=lambda pair: pair[1].code in ("blocked", "needs-plugin"))
     items = [
         item
-        for plugin_id, failure in failures.items()
+        for plugin_id, failure in roots_first
         for item in (
             ProblemItem(detail=f"{plugin_id} at {failure.phase}: {failure.reason}", pointer=plugin_id, code=failure.code, hint=failure.remedy),
             *failure.errors,

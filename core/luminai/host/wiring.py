@@ -23,7 +23,7 @@ class Wiring:
     def __init__(self, number: int, runtime: Runtime, requires: Mapping[str, Mapping[str, str]]) -> None:
         self.number = number
         self.providers = ProviderTable()
-        self.decisions = DecisionTable(runtime.make_breaker)
+        self.decisions = DecisionTable(runtime.make_breaker, runtime.tracer)
         self.services = ServiceTable(requires)
         self.extensions: dict[str, tuple[Any, ...]] = {}
         self._extension_points: dict[str, type] = {}

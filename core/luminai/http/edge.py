@@ -20,6 +20,7 @@ from luminai.http.requests import STATE_KEY, RequestState
 from luminai.http.streams import OpenStream
 from luminai.http.table import AppEntry, PrefixTable
 from luminai.telemetry.access import AccessLog
+from luminai.telemetry.trace import Tracer
 
 _log = logging.getLogger("luminai.http")
 
@@ -31,12 +32,14 @@ class Edge:
         table: Prefixes of the serving generation. A request stays on the table that it began on.
         access_log: Where the line of each request goes; None for none.
         lifespan: ``async (receive, send)`` that answers the server's lifespan messages.
+        tracer: Told each request while somebody listens.
     """
 
-    def __init__(self, table: PrefixTable, *, access_log: AccessLog | None, lifespan: Callable[..., Any]) -> None:
+    def __init__(self, table: PrefixTable, *, access_log: AccessLog | None, lifespan: Callable[..., Any], tracer: Tracer) -> None:
         self.table = table
         self._access_log = access_log
         self._lifespan = lifespan
+        self._tracer = tracer
         self._prefix = os.urandom(5).hex().encode()
         self._count = 0
 
@@ -86,6 +89,8 @@ class Edge:
         finally:
             state.ended = time.perf_counter()
             entry.note(state.status, state.ended - state.began)
+            if self._tracer.is_on:
+                self._tracer.note(entry.owner, f"request {state.method} {state.path} {state.status}", state.ended - state.began)
 
     def _state(self, scope: Any) -> RequestState:
         self._count += 1

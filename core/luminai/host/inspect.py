@@ -1,0 +1,141 @@
+"""Answers about the serving generation: why a plugin is as it is, who implements what, which routes there are, what each plugin costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from luminai.host.hooks import SPECS
+from luminai.host.report import PluginState, PluginStatus
+
+if TYPE_CHECKING:
+    from luminai.host.hub import Hub
+
+
+class Why(Struct, frozen=True, kw_only=True):
+    """Why a plugin is on, off, blocked or failed: the reasons in the order in which the hub looks at them."""
+
+    id: str
+    state: str
+    because: tuple[str, ...]
+    remedy: str = ""
+    needed_by: tuple[str, ...] = ()
+
+
+class HookUse(Struct, frozen=True, kw_only=True):
+    """A hook and the running plugins that implement it, in start order."""
+
+    hook: str
+    kind: str
+    plugins: tuple[str, ...]
+
+
+class RouteUse(Struct, frozen=True, kw_only=True):
+    """A route with its owner and who may call it: ``anonymous``, ``signed in`` or a scope."""
+
+    method: str
+    path: str
+    plugin: str
+    access: str
+    operation: str
+    source: str
+
+
+class Cost(Struct, frozen=True, kw_only=True):
+    """What a plugin took: milliseconds a phase of its start, its requests and its decision steps since then."""
+
+    id: str
+    start_ms: float
+    phases_ms: dict[str, float]
+    requests: int = 0
+    failed_requests: int = 0
+    request_ms: float = 0.0
+    decisions: int = 0
+    failed_decisions: int = 0
+    decision_ms: float = 0.0
+    tasks: int = 0
+
+
+async def why(hub: Hub, status: PluginStatus) -> Why:
+    """Explain the state of a plugin."""
+    because: list[str] = []
+    if not status.installed:
+        because.append("It is not installed.")
+    if status.declared:
+        origin = hub.config.origin(("plugins", status.id))
+        because.append(f"It is declared in {origin}.")
+    else:
+        because.append("No section of the configuration names it.")
+    wish = (await hub.desired.all()).get(status.id)
+    if wish is not None:
+        because.append(
+            f"{'On' if wish.enabled else 'Off'} since {wish.changed_at:%Y-%m-%d %H:%M} UTC by {wish.changed_by}; this wins over the files."
+        )
+        if wish.config:
+            because.append(f"Settings changed at run time: {', '.join(sorted(wish.config))}.")
+    if hub.safe_mode and status.state is PluginState.DISABLED:
+        because.append(f"The hub runs in safe mode: {hub.safe_mode}.")
+    for other in status.requires:
+        found = next((one for one in hub.report.plugins if one.id == other), None)
+        because.append(f"It requires {other}, which is {found.state if found else 'not known'}.")
+    if status.code:
+        because.append(f"It stopped at {status.phase}: {status.reason}")
+        because += [f"caused by {cause}" for cause in status.causes]
+    elif status.running:
+        because.append("Every phase went well; it is running.")
+    needed_by = tuple(one.id for one in hub.report.plugins if status.id in one.requires)
+    return Why(id=status.id, state=status.state, because=tuple(because), remedy=status.remedy, needed_by=needed_by)
+
+
+def hooks(hub: Hub) -> list[HookUse]:
+    """Return every hook with its implementers."""
+    return [
+        HookUse(
+            hook=name,
+            kind="stream" if spec.streams else "async" if spec.is_async else "sync",
+            plugins=tuple(loaded.id for loaded in hub.generation.plugins if loaded.hooks is not None and name in loaded.hooks),
+        )
+        for name, spec in SPECS.items()
+    ]
+
+
+def routes(hub: Hub) -> list[RouteUse]:
+    """Return every plugin route, by path."""
+    found = [
+        RouteUse(
+            method=entry.method,
+            path=entry.path,
+            plugin=loaded.id,
+            access="anonymous" if entry.policy and entry.policy.anonymous else (entry.policy.scope if entry.policy else "") or "signed in",
+            operation=entry.operation,
+            source=entry.source,
+        )
+        for loaded in hub.generation.plugins
+        for entry in loaded.routes
+    ]
+    return sorted(found, key=lambda one: (one.path, one.method))
+
+
+def costs(hub: Hub) -> list[Cost]:
+    """Return what each running plugin took, the dearest start first."""
+    decisions = hub.generation.wiring.decisions
+    found = []
+    for loaded in hub.generation.plugins:
+        steps = [step for point in decisions.points for step in decisions.chain(point) if step.owner == loaded.id]
+        entry = loaded.entry
+        found.append(
+            Cost(
+                id=loaded.id,
+                start_ms=round(sum(loaded.timings.values()), 2),
+                phases_ms=loaded.timings,
+                requests=entry.requests if entry else 0,
+                failed_requests=entry.failures if entry else 0,
+                request_ms=round(entry.seconds * 1000, 2) if entry else 0.0,
+                decisions=sum(step.calls for step in steps),
+                failed_decisions=sum(step.failures for step in steps),
+                decision_ms=round(sum(step.seconds for step in steps) * 1000, 2),
+                tasks=loaded.context.running_tasks if loaded.context else 0,
+            )
+        )
+    return sorted(found, key=lambda one: -one.start_ms)

@@ -1,0 +1,125 @@
+"""The core's routes about itself: state, health, documents, capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Response, get
+from litestar.params import FromPath
+from msgspec import Struct
+
+from luminai import __version__
+from luminai.contracts.errors import NotFound
+from luminai.contracts.identity import policy
+from luminai.contracts.manifest import PLUGIN_API
+from luminai.contracts.runtime import HealthState
+from luminai.host.report import PluginState
+from luminai.host.scopes import known_scopes
+from luminai.telemetry.health import CheckResult, worst
+
+if TYPE_CHECKING:
+    from luminai.host.hub import Hub
+
+
+class ServiceState(Struct):
+    """One plugin in the hub's state."""
+
+    id: str
+    title: str
+    state: str
+    reason: str = ""
+
+
+class HubStatus(Struct):
+    """What `GET /api/status` answers; ``R_global`` is the mean R of the last 24 hours, null when there was none."""
+
+    platform_status: str
+    R_global: float | None
+    version: str
+    generation: int
+    uptime_seconds: float
+    services: list[ServiceState]
+
+
+class HealthAnswer(Struct):
+    """What the health probes answer."""
+
+    status: str
+    checks: list[CheckResult] = []
+
+
+def state_handlers(hub: Hub) -> Sequence[Any]:
+    """Return the handlers over ``hub``."""
+
+    @get("/api/status", opt=policy(anonymous=True))
+    async def status() -> HubStatus:
+        """Say how the hub is, for every surface."""
+        known = [one for one in hub.report.plugins if one.state is not PluginState.AVAILABLE]
+        health = worst(await hub.health.results() if hub.health else ())
+        good = not hub.report.degraded and health in (HealthState.OK, HealthState.UNKNOWN)
+        return HubStatus(
+            platform_status="ok" if good else "degraded",
+            R_global=await hub.generation.wiring.decisions.choose("choose.status.R_global", None),
+            version=__version__,
+            generation=hub.generation.number,
+            uptime_seconds=round(hub.uptime, 1),
+            services=[ServiceState(one.id, one.title, one.state, f"failed at {one.phase}" if one.code else "") for one in known],
+        )
+
+    @get("/health/live", opt=policy(anonymous=True))
+    async def live() -> HealthAnswer:
+        """Say that the process answers."""
+        return HealthAnswer("ok")
+
+    @get("/health/ready", opt=policy(anonymous=True))
+    async def ready() -> Response[HealthAnswer]:
+        """Say whether requests should be sent here."""
+        is_ready = hub.is_ready
+        return Response(HealthAnswer("ready" if is_ready else "not-ready"), status_code=200 if is_ready else 503)
+
+    @get("/health", opt=policy(anonymous=True))
+    async def health() -> Response[HealthAnswer]:
+        """Ask every check; 503 when one is failing."""
+        results = await hub.health.results() if hub.health else []
+        state = worst(results)
+        return Response(HealthAnswer(str(state), results), status_code=503 if state is HealthState.FAILING else 200)
+
+    @get("/openapi.json", opt=policy(anonymous=True), include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        """Describe every route."""
+        return await hub.document(None)
+
+    @get("/openapi/{plugin:str}", opt=policy(anonymous=True), include_in_schema=False)
+    async def openapi_of(plugin: FromPath[str]) -> dict[str, Any]:
+        """Describe one plugin's routes."""
+        try:
+            return await hub.document(plugin)
+        except KeyError:
+            raise NotFound(f"No running plugin {plugin} has routes.", code="plugin-not-found") from None
+
+    @get("/api/manifest", opt=policy())
+    async def manifest() -> dict[str, Any]:
+        """Say what this hub can do, for agents and orchestrators."""
+        return capabilities(hub)
+
+    return [status, live, ready, health, openapi, openapi_of, manifest]
+
+
+def capabilities(hub: Hub) -> dict[str, Any]:
+    """Return what this hub offers, by kind."""
+    generation = hub.generation
+    providers = generation.wiring.providers
+    return {
+        "name": "LuminAI Hub",
+        "version": __version__,
+        "api": PLUGIN_API,
+        "plugins": [loaded.id for loaded in generation.plugins],
+        "personas": [{"id": one.id, "title": one.title, "role": one.role} for one in providers.personas.values() if one.public],
+        "calculators": sorted(providers.resonance_calculators),
+        "providers": {name: [msgspec.to_builtins(model) for model in one.models()] for name, one in providers.ai_providers.items()},
+        "commands": {name: claim.summary for loaded in generation.plugins for name, claim in loaded.planned.manifest.commands.items()},
+        "scopes": known_scopes(generation),
+        "endpoints": sorted(f"{entry.method} {entry.path}" for loaded in generation.plugins for entry in loaded.routes),
+    }
