@@ -43,7 +43,7 @@ HUB = """
     own = Layer("file", "config.toml", {"hub": {"data": data}, "server": {"port": int(port)}, "log": {"level": "error", "format": "json"}, "plugins": {"made": {"enabled": True, "approve": ["anonymous-routes"]}}}, {}, {})
     if access == "quiet":
         room.AccessLog = lambda *a, **k: None
-    room.serve(Configuration([own], (), Path(".")), announce=False)
+    room.serve(lambda: Configuration([own], (), Path(".")), announce=False)
 """
 PLUGIN = """
     from litestar import get

@@ -8,7 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +69,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(tmp_path_factory.mktemp("alone") / "home")
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """Return a home with a running hub, signed in as its operator."""
-    home = Home(tmp_path_factory.mktemp("served") / "home")
-    with subprocess.Popen([LUMINAI, "serve", "--port", "0"], cwd=home.folder, env=home.env, stderr=subprocess.PIPE, text=True) as process:
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[Home]:
+    """Serve a hub from a home of its own, signed in as its operator."""
+    home = Home(folder)
+    with subprocess.Popen([LUMINAI, "serve", "--port", "0", *options], cwd=home.folder, env=home.env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         said = ""
         for line in process.stderr:
@@ -85,6 +87,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         done = home.run("setup", "--token-stdin", given=token[1] + "\n")
         assert done.returncode == 0, done.stderr
         home.token = token[1]
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
         yield home
         process.send_signal(signal.SIGTERM)
-        process.stderr.read()
+        drain.join()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """Return a home with a running hub, signed in as its operator."""
+    with serving(tmp_path_factory.mktemp("served") / "home") as home:
+        yield home

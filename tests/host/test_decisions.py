@@ -7,9 +7,9 @@ import pytest
 
 from luminai import Conflict, Decision, Denied, Forbidden, Unavailable
 from luminai.host.decisions import DecisionTable
+from luminai.host.order import start_order
 from luminai.telemetry.breaker import Breaker
 from luminai.telemetry.trace import Tracer
-from luminai.host.order import start_order
 
 
 def table(*steps: tuple[str, Any], point: str, **more: Any) -> DecisionTable:

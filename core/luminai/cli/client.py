@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -29,30 +29,32 @@ class HubClient:
         self._key = key
         self._seconds = seconds
 
-    def request(self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None) -> Any:
+    def request(
+        self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
         """Return the decoded answer, None for an empty one.
 
         Raises:
             Unavailable: no hub answers there (code ``hub-unreachable``).
             HubError: the hub's own problem.
         """
-        response = self._send(method, path, body, query, "application/json")
+        response = self._send(method, path, body, query, {"Accept": "application/json", **(headers or {})})
         raw = response.read(MAX_BODY)
         if response.status >= 400:
             raise problem_error(response.status, raw)
         return msgspec.json.decode(raw) if raw else None
 
-    def events(self, method: str, path: str, *, body: Any = None) -> Iterator[ServerEvent]:
+    def events(self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None) -> Iterator[ServerEvent]:
         """Yield server-sent events as they come. Raises as ``request``."""
-        response = self._send(method, path, body, None, "text/event-stream")
+        response = self._send(method, path, body, query, {"Accept": "text/event-stream"})
         if response.status >= 400:
             raise problem_error(response.status, response.read(MAX_BODY))
         yield from parse_events(iter(lambda: response.read1(65536), b""))
 
-    def _send(self, method: str, path: str, body: Any, query: dict[str, Any] | None, accept: str) -> HTTPResponse:
+    def _send(self, method: str, path: str, body: Any, query: dict[str, Any] | None, more: Mapping[str, str]) -> HTTPResponse:
         parts = urlsplit(self.url)
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        headers = {"Accept": accept, "User-Agent": "luminai-cli"}
+        headers = {"User-Agent": "luminai-cli", **more}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         raw = None

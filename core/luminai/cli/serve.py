@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from luminai.cli.terminal import HubTerminal
+
+if TYPE_CHECKING:
+    from luminai.config.layers import Configuration
 
 
 @click.command()
@@ -15,8 +19,12 @@ from luminai.cli.terminal import HubTerminal
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (default 8000; 0 takes a free one).")
 @click.option("--data", type=click.Path(file_okay=False), help="Folder for database and files (default ./data).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, for example --set log.level=debug.")
+@click.option("--safe", is_flag=True, help="Safe mode: only the plugins of hub.safe-plugins (none by default). Changes nothing in the configuration.")
+@click.option("--only", metavar="A,B", help="Run only these of the enabled plugins.")
 @click.pass_obj
-def serve(terminal: HubTerminal, host: str | None, port: int | None, data: str | None, overrides: tuple[str, ...]) -> int:
+def serve(
+    terminal: HubTerminal, host: str | None, port: int | None, data: str | None, overrides: tuple[str, ...], safe: bool, only: str | None
+) -> int:
     """Run the hub until it is told to stop.
 
     \b
@@ -24,6 +32,7 @@ def serve(terminal: HubTerminal, host: str | None, port: int | None, data: str |
       luminai serve
       luminai serve --port 9000 --data /srv/luminai
       luminai serve --set plugins.chat.config.playground=false
+      luminai serve --only personas,chat
     """
     from luminai.config.layers import load
     from luminai.host.serve import serve as run
@@ -33,4 +42,9 @@ def serve(terminal: HubTerminal, host: str | None, port: int | None, data: str |
     more += [f"server.port={port}"] if port is not None else []
     more += [f"hub.data={Path(data).resolve()}"] if data else []
     path = terminal.options.config or os.environ.get("LUMINAI_CONFIG")
-    return run(load(Path(path) if path else None, os.environ, more))
+
+    def read() -> Configuration:
+        return load(Path(path) if path else None, os.environ, more)
+
+    chosen = frozenset(name.strip() for name in only.split(",") if name.strip()) if only is not None else None
+    return run(read, only=chosen, safe=safe)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,11 +67,20 @@ class HubTerminal:
         path = self.options.config or os.environ.get("LUMINAI_CONFIG")
         return load(Path(path) if path else None, os.environ)
 
-    def request(self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None, offline: bool = False) -> Any:
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: dict[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        offline: bool = False,
+    ) -> Any:
         """Return the decoded answer of the hub, or of one in this process."""
         if self._local is None:
             try:
-                return self.client.request(method, path, body=body, query=query)
+                return self.client.request(method, path, body=body, query=query, headers=headers)
             except Unavailable as error:
                 if not offline or error.code != "hub-unreachable" or self._is_named():
                     raise
@@ -80,17 +89,19 @@ class HubTerminal:
             raise problem_error(status, raw)
         return msgspec.json.decode(raw) if raw else None
 
-    def events(self, method: str, path: str, *, body: Any = None, offline: bool = False) -> Iterator[ServerEvent]:
+    def events(
+        self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None, offline: bool = False
+    ) -> Iterator[ServerEvent]:
         """Yield a stream's events; a problem event is raised."""
         if self._local is None:
             try:
-                yield from _raise_problems(self.client.events(method, path, body=body))
+                yield from _raise_problems(self.client.events(method, path, body=body, query=query))
             except Unavailable as error:
                 if not offline or error.code != "hub-unreachable" or self._is_named():
                     raise
             else:
                 return
-        yield from _raise_problems(parse_events(_good(self._fall_back().events(method, path, body=body))))
+        yield from _raise_problems(parse_events(_good(self._fall_back().events(method, path, body=body, query=query))))
 
     def emit(self, data: Any, *, columns: Sequence[str] = ()) -> None:
         """Print the result."""

@@ -34,7 +34,9 @@ class Terminal(Protocol):
         """
         ...
 
-    def events(self, method: str, path: str, *, body: Any = None, offline: bool = False) -> Iterator[ServerEvent]:
+    def events(
+        self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None, offline: bool = False
+    ) -> Iterator[ServerEvent]:
         """Yield the events of a stream as they come. Raises as ``request``."""
         ...
 

@@ -120,7 +120,10 @@ def _upgrade(connection: Connection, source: MigrationSource, to: str) -> None:
     from alembic import command
 
     config = config_of(source)
-    steps = _Steps(source, set(inspect(connection).get_table_names()))
+    tables = set(inspect(connection).get_table_names())
+    steps = _Steps(source, tables)
+    if source.version_table in tables:
+        steps.last = connection.execute(text(f"SELECT version_num FROM {source.version_table}")).scalar() or ""  # noqa: S608 - as in `current`
     connection.rollback()
     config.attributes.update(connection=connection, metadata=source.metadata, version_table=source.version_table, on_version_apply=steps.applied)
     if connection.dialect.name == "postgresql":

@@ -36,6 +36,7 @@ RESERVED_COMMANDS: Final = (
     "keys",
     "manifest",
     "plugins",
+    "repairs",
     "serve",
     "setup",
     "status",

@@ -54,9 +54,9 @@ class LocalHub:
         answer = self._runner.run(self._client.request(method, path, json=body, query=query))
         return answer.status, answer.body
 
-    def events(self, method: str, path: str, *, body: Any = None) -> Iterator[tuple[int, bytes]]:
+    def events(self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None) -> Iterator[tuple[int, bytes]]:
         """Yield (status, chunk) of a stream as it comes."""
-        stream = self._client.stream(method, path, json=body, headers={"accept": "text/event-stream"})
+        stream = self._client.stream(method, path, json=body, query=query, headers={"accept": "text/event-stream"})
         answer = self._runner.run(stream.__aenter__())
         try:
             while True:

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import signal
 import socket
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 
 from luminai.config.layers import Configuration
-from luminai.contracts.errors import Conflict
+from luminai.contracts.errors import Conflict, HubError
 from luminai.host.hub import Hub, StartRefused
 from luminai.host.report import render
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.logs import set_up_logging
 
 EXIT_REQUIRED = 3
+_log = logging.getLogger("luminai.hub")
 
 
-def serve(config: Configuration, *, announce: bool = True) -> int:
+def serve(read: Callable[[], Configuration], *, only: frozenset[str] | None = None, safe: bool = False, announce: bool = True) -> int:
     """Serve until told to stop; return the exit code (3: a required plugin does not run).
+
+    Args:
+        read: Reads the configuration; called again when the process gets SIGHUP or is asked to reload.
+        only: Ids that may run.
+        safe: Run only the plugins of ``hub.safe-plugins``.
+        announce: Say on stderr where the hub is.
 
     Raises:
         HubError: the hub cannot start.
     """
+    config = read()
     settings = config.settings
     as_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
     set_up_logging(settings.log.level, as_json=as_json)
     listener = _listen(settings.server.host, settings.server.port)
-    hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json))
+    hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json), only=only, safe=safe, start_log=True, reread=read)
     failure: list[Exception] = []
     server = _Server(hub, listener, failure, announce=announce)
     server.run(sockets=[listener])
@@ -61,6 +73,7 @@ class _Server(uvicorn.Server):
         self._listener = listener
         self._failure = failure
         self._announce = announce
+        self._reloads: set[asyncio.Task[None]] = set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; being told to stop is no failure, so the signal is not raised again and the exit code is 0."""
@@ -77,8 +90,14 @@ class _Server(uvicorn.Server):
             self.lifespan = _NoLifespan()
             return
         await super().startup(sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         if self._announce:
             await _announce(self._hub, self._listener)
+
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(_reload(self._hub), name="luminai:reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let requests end, then stop the hub."""
@@ -90,9 +109,22 @@ class _NoLifespan:
     should_exit = True
 
 
+async def _reload(hub: Hub) -> None:
+    """Read the configuration again, as an operator's SIGHUP asks; there is nobody to answer, so the log says how it went."""
+    try:
+        outcome = await hub.reload()
+    except HubError as refused:
+        problems = [f"{item.pointer}: {item.detail}" for item in refused.errors]
+        _log.error("reload.refused", extra={"code": refused.code, "reason": refused.detail, "problems": problems})
+    else:
+        _log.warning("reload.done", extra={"generation": outcome.generation, "built": outcome.built, "stopped": outcome.stopped})
+
+
 async def _announce(hub: Hub, listener: socket.socket) -> None:
     address = hub.settings.server.public_url or _url(listener)
     lines = [f"LuminAI Hub is ready at {address}  ({hub.report.total_ms:.0f} ms, {len(hub.generation.plugins)} plugins)"]
+    if hub.safe_mode:
+        lines.append(f"SAFE MODE ({hub.safe_mode}): only hub.safe-plugins run. Correct the cause (`luminai repairs list`) and start again.")
     if hub.report.degraded:
         lines += ["Some plugins do not run:", render(hub.report)]
     token = await hub.keys.offer_setup()

@@ -41,6 +41,7 @@ class HubStatus(Struct):
     generation: int
     uptime_seconds: float
     services: list[ServiceState]
+    safe_mode: bool = False
 
 
 class HealthAnswer(Struct):
@@ -65,6 +66,7 @@ def state_handlers(hub: Hub) -> Sequence[Any]:
             version=__version__,
             generation=hub.generation.number,
             uptime_seconds=round(hub.uptime, 1),
+            safe_mode=bool(hub.safe_mode),
             services=[ServiceState(one.id, one.title, one.state, f"failed at {one.phase}" if one.code else "") for one in known],
         )
 
@@ -76,8 +78,8 @@ def state_handlers(hub: Hub) -> Sequence[Any]:
     @get("/health/ready", opt=policy(anonymous=True))
     async def ready() -> Response[HealthAnswer]:
         """Say whether requests should be sent here."""
-        is_ready = hub.is_ready
-        return Response(HealthAnswer("ready" if is_ready else "not-ready"), status_code=200 if is_ready else 503)
+        is_ready = hub.is_ready and not hub.safe_mode
+        return Response(HealthAnswer("ready" if is_ready else "safe-mode" if hub.safe_mode else "not-ready"), status_code=200 if is_ready else 503)
 
     @get("/health", opt=policy(anonymous=True))
     async def health() -> Response[HealthAnswer]:
