@@ -372,6 +372,9 @@ def test_command__plans_rehearses_upgrades_and_verifies(home: Home) -> None:
     assert rehearsal["ok"]
     assert [one["owner"] for one in rehearsal["steps"]] == planned
     assert [one["owner"] for one in home.data("db", "plan")] == planned, "nothing was changed"
+    table = home.run("--output", "table", "db", "rehearse")
+    assert table.stdout.startswith("OWNER"), table.stdout
+    assert "All is well." in table.stderr
     first = home.data("db", "upgrade")
     assert {one["backup"] for one in first} == {""}, "there was nothing to lose"
     assert home.data("db", "verify") == []

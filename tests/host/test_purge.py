@@ -266,6 +266,18 @@ def test_purge__hook_fails__removes_nothing(place: Place) -> None:
     assert place.state() == before
 
 
+def test_purge__hook_writes_in_a_dry_run__is_stopped_and_named(place: Place, plugins: Any) -> None:
+    place.settle()
+    package = plugins.root / f"luminai_{place.id.replace('-', '_')}" / "plugin.py"
+    package.write_text(package.read_text().replace("ctx.db.read(", "ctx.db.write("))
+    sys.modules.pop(f"luminai_{place.id.replace('-', '_')}.plugin")
+
+    report = place.purge(dry_run=True)
+
+    assert report.outside == ()
+    assert "A dry run writes nothing" in report.hook
+
+
 def test_purge__other_tables_refer_to_it__is_refused(place: Place) -> None:
     place.settle()
     table = f"{place.near.replace('-', '_')}__x"

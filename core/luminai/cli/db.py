@@ -110,7 +110,7 @@ def rehearse(terminal: HubTerminal) -> int:
         return owners.on
 
     done = asyncio.run(run(config.settings.database.url, data_dir=config.data_dir, clock=SystemClock(), sources_of=sources_of))
-    found: dict[str, Any] = msgspec.to_builtins(done)
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(done))
     for name, reason in problems.items():
         found["differences"].setdefault(name, []).append(f"what it declares cannot be told: {reason}")
     ok = done.ok and not problems

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from luminai.data.drift import shadows
 
@@ -62,25 +63,32 @@ def drop_all(connection: Connection, prefix: str) -> list[Thing]:
     Raises:
         DBAPIError: something without the prefix depends on one of them.
     """
-    found = things(connection, prefix)
-    by_kind = {kind: [one.name for one in found if one.kind == kind] for kind in {one.kind for one in found}}
-    for kind in ("view", "materialized view"):
-        if names := by_kind.get(kind):
-            _drop(connection, kind, names)
     hidden = shadows(connection)
-    tables = [name for name in by_kind.get("table", []) if name not in hidden]
-    if tables:
-        _drop(connection, "table", tables)
-    left = things(connection, prefix)  # what belonged to a table went with it
-    for kind in ("sequence", "type", "function"):
-        names = [one.name for one in left if one.kind == kind]
-        if names:
-            _drop(connection, kind, names)
-    return [one for one in found if one.kind != "index" and one.name not in hidden]
+    found = [one for one in things(connection, prefix) if one.kind not in ("index", "trigger") and one.name not in hidden]
+    waiting = _statements(connection, found)
+    while waiting:  # they may depend on one another in any order: what cannot be dropped yet waits for the next round
+        failed: list[tuple[str, DBAPIError]] = []
+        for statement in waiting:
+            try:
+                with connection.begin_nested():
+                    connection.exec_driver_sql(statement)
+            except DBAPIError as error:
+                failed.append((statement, error))
+        if len(failed) == len(waiting):
+            raise failed[0][1]
+        waiting = [statement for statement, _ in failed]
+    return found
 
 
-def _drop(connection: Connection, kind: str, names: list[str]) -> None:
-    """Drop in one statement where the database can: then the order among them does not matter."""
-    quoted = names if kind == "function" else [f'"{name}"' for name in names]
-    for some in [quoted] if connection.dialect.name == "postgresql" else [[name] for name in quoted]:
-        connection.exec_driver_sql(f"DROP {kind.upper()} {', '.join(some)}")
+def _statements(connection: Connection, found: list[Thing]) -> list[str]:
+    """Return what drops them; tables in one statement where the database can, for they may refer to one another in a circle."""
+    tables = [f'"{one.name}"' for one in found if one.kind == "table"]
+    if connection.dialect.name == "postgresql" and tables:
+        tables = [", ".join(tables)]
+    others = [one for one in found if one.kind != "table"]
+    routines = [f"DROP ROUTINE IF EXISTS {one.name}" for one in others if one.kind == "function"]
+    return [
+        *(f'DROP {one.kind.upper()} IF EXISTS "{one.name}"' for one in others if one.kind != "function"),
+        *(f"DROP TABLE IF EXISTS {names}" for names in tables),
+        *routines,
+    ]

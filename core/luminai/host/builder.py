@@ -10,6 +10,7 @@ from typing import Any
 
 from luminai.contracts.errors import Conflict, DeadlineExceeded, HubError, NotReady, Unavailable
 from luminai.data.migrations import pending, upgrade
+from luminai.host.calls import call_within
 from luminai.host.generation import Generation, failure_of, stop_plugin
 from luminai.host.loading import Loaded, load
 from luminai.host.plan import Plan, Planned, failed_fields, needs
@@ -56,8 +57,6 @@ class Builder:
             for loaded in reversed(list(self._fresh.values())):
                 await stop_plugin(loaded, seconds=1)
             raise
-        finally:
-            self._runtime.enter("", "")
         return Generation(
             number=self._number,
             plan=self._plan,
@@ -87,9 +86,9 @@ class Builder:
         self._tried.add(loaded.id)
         if self._blocked(loaded):
             return
-        self._runtime.enter(loaded.id, "load")
         try:
-            await worker.call(load, loaded, self._runtime, self._wiring, seconds=self._runtime.plugin_seconds)
+            with self._runtime.inside(loaded.id, "load"):
+                await worker.call(load, loaded, self._runtime, self._wiring, seconds=self._runtime.plugin_seconds)
         except Exception as error:  # noqa: BLE001 - whatever a plugin does wrong ends here
             self._fail(loaded, error)
             await self._drop(loaded)
@@ -147,9 +146,10 @@ class Builder:
     async def _start(self) -> None:
         """Start in waves: plugins that do not wait for one another start at the same time, and a suspect alone."""
         waiting = dict(self._fresh)
+        suspects = self._runtime.starts.suspects if self._runtime.starts else frozenset()
         while waiting:
             free = [one for one in waiting.values() if not one.planned.waits_for & (waiting.keys() - {one.id})]
-            calm = [one for one in free if one.id not in self._runtime.suspects]
+            calm = [one for one in free if one.id not in suspects]
             wave = calm or free[:1]
             for loaded in wave:
                 del waiting[loaded.id]
@@ -163,22 +163,20 @@ class Builder:
         loaded.phase, loaded.started = Phase.START, True
         if loaded.hooks is None or "start" not in loaded.hooks:
             return
-        self._runtime.enter(loaded.id, "start")
         began = time.perf_counter()
-        seconds = self._runtime.plugin_seconds
+        end = began + self._runtime.plugin_seconds
         try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    try:
-                        with self._runtime.tracer.span(loaded.id, "hook start"):
-                            await loaded.hooks.call("start", ctx=loaded.context)
-                        break
-                    except NotReady as waiting:
-                        if time.perf_counter() - began + waiting.retry_after >= seconds:
-                            raise Unavailable(waiting.reason, code="not-ready", hint="Start what it waits for.") from waiting
-                        await asyncio.sleep(waiting.retry_after)
-        except TimeoutError:
-            self._fail(loaded, DeadlineExceeded(f"start did not return within {seconds:g} s"))
+            while True:
+                try:
+                    with self._runtime.inside(loaded.id, "start"), self._runtime.tracer.span(loaded.id, "hook start"):
+                        await call_within(end - time.perf_counter(), loaded.hooks.call("start", ctx=loaded.context))
+                    break
+                except NotReady as waiting:
+                    if time.perf_counter() + waiting.retry_after >= end:
+                        raise Unavailable(waiting.reason, code="not-ready", hint="Start what it waits for.") from waiting
+                    await asyncio.sleep(waiting.retry_after)
+        except DeadlineExceeded:
+            self._fail(loaded, DeadlineExceeded(f"start did not return within {self._runtime.plugin_seconds:g} s"))
             await self._drop(loaded)
         except Exception as error:  # noqa: BLE001 - as above
             self._fail(loaded, error)

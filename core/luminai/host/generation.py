@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from luminai.contracts.errors import HubError, ProblemItem
+from luminai.host.calls import call_within
 from luminai.host.loading import Loaded
 from luminai.host.plan import Plan
 from luminai.host.report import Failure, PluginStatus, cause_chain
@@ -51,8 +51,7 @@ class Generation(Struct, frozen=True, kw_only=True):
         for loaded in self.plugins:
             if loaded.id in self.fresh and loaded.hooks and "ready" in loaded.hooks:
                 try:
-                    async with asyncio.timeout(seconds):
-                        await loaded.hooks.call("ready", ctx=loaded.context)
+                    await call_within(seconds, loaded.hooks.call("ready", ctx=loaded.context))
                 except Exception:  # noqa: BLE001 - plugin code may raise anything
                     _log.exception("plugin.ready.failed", extra={"plugin": loaded.id})
 
@@ -67,8 +66,7 @@ async def stop_plugin(loaded: Loaded, *, seconds: float) -> None:
     """Call the plugin's ``stop`` once if ``start`` was called, and close what it owned."""
     if loaded.started and loaded.hooks is not None and "stop" in loaded.hooks:
         try:
-            async with asyncio.timeout(seconds):
-                await loaded.hooks.call("stop", ctx=loaded.context)
+            await call_within(seconds, loaded.hooks.call("stop", ctx=loaded.context))
         except Exception:  # noqa: BLE001 - plugin code may raise anything
             _log.exception("plugin.stop.failed", extra={"plugin": loaded.id})
     if loaded.context is not None:

@@ -249,8 +249,7 @@ class Hub:
             max_body_bytes=self.settings.server.max_body_bytes,
             plugin_seconds=self.settings.hub.plugin_seconds,
             auto_migrate=self.settings.database.migrate == "auto",
-            suspects=self._starts.suspects if self._starts else frozenset(),
-            entering=self._starts.entering if self._starts else None,
+            starts=self._starts,
         )
 
     async def _learn_from_starts(self, starts: StartLog) -> None:
@@ -325,7 +324,7 @@ class Hub:
             generation=generation.number,
             at=self.clock.now(),
             ready=True,
-            degraded=bool(generation.failures),
+            degraded=bool(generation.failures) or any(status.state is PluginState.QUARANTINED for status in statuses),
             safe_mode=self.safe_mode,
             plugins=tuple(statuses),
             total_ms=round(self.uptime * 1000, 1),

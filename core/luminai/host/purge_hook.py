@@ -15,7 +15,7 @@ from luminai.config.binding import bind, secret_resolver
 from luminai.config.layers import Configuration
 from luminai.config.settings import PluginSettings
 from luminai.contracts.context import Clock, Database, Decisions, PluginContext, Providers
-from luminai.contracts.errors import HubError, Unavailable
+from luminai.contracts.errors import Conflict, HubError, Unavailable
 from luminai.contracts.runtime import PurgeItem
 from luminai.data.ids import new_id
 from luminai.host.discovery import InstalledPlugin
@@ -28,6 +28,23 @@ class PurgeHookFailed(HubError):
     """The plugin could not take out what it keeps outside the hub."""
 
     status, default_code, title = 409, "purge-hook-failed", "The plugin could not clean up"
+
+
+class _Looking:
+    """The database of a dry run: it can only be read."""
+
+    def __init__(self, database: Database) -> None:
+        self.read = database.read
+        self.stream = database.stream
+        self.dialect = database.dialect
+
+    async def write(self, unit: Any, /, **_: Any) -> NoReturn:  # noqa: ARG002 - the contract's shape
+        """Refuse."""
+        raise Conflict("A dry run writes nothing.", code="dry-run", hint="Look at dry_run in before_purge.")
+
+    def publish(self, session: Any, event: Any, /) -> NoReturn:  # noqa: ARG002 - the contract's shape
+        """Refuse."""
+        raise Conflict("A dry run writes nothing.", code="dry-run", hint="Look at dry_run in before_purge.")
 
 
 class OfflineContext:
@@ -123,7 +140,7 @@ async def call_before_purge(
         return [], f"it cannot be loaded: {_line(error)}"
     folder = config.data_dir / "plugins" / installed.id
     had_folder = folder.exists()
-    own = OfflineContext(installed, config, bound, database, clock)
+    own = OfflineContext(installed, config, bound, _Looking(database) if dry_run else database, clock)
     context: PluginContext = own
     try:
         async with asyncio.timeout(config.settings.hub.plugin_seconds):

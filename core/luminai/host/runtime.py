@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 from luminai.contracts.context import Clock
 from luminai.contracts.runtime import SecretBackend
 from luminai.data.database import HubDatabase
+from luminai.host.starts import StartLog
 from luminai.http.guard import Authenticate
 from luminai.telemetry.breaker import Breaker
 from luminai.telemetry.trace import Tracer
@@ -22,8 +24,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
         secret_backends: By scheme; the serving generation's, and while one is built also the new one's.
         make_breaker: ``(plugin, channel)`` to a breaker that reports its openings.
         plugin_seconds: Deadline of each phase of each plugin.
-        suspects: Plugins at which this hub's process died before; each is started alone.
-        entering: Told ``(plugin, phase)`` before plugin code runs, and ``("", "")`` when it is done.
+        starts: Told before and after plugin code runs; None where crashes are not counted.
     """
 
     database: HubDatabase
@@ -38,10 +39,16 @@ class Runtime(Struct, frozen=True, kw_only=True):
     max_body_bytes: int
     plugin_seconds: float
     auto_migrate: bool
-    suspects: frozenset[str] = frozenset()
-    entering: Callable[[str, str], None] | None = None
+    starts: StartLog | None = None
 
-    def enter(self, plugin: str, phase: str) -> None:
-        """Say that a plugin's code is about to run; ``("", "")``: none does."""
-        if self.entering is not None:
-            self.entering(plugin, phase)
+    @contextmanager
+    def inside(self, plugin: str, phase: str) -> Iterator[None]:
+        """Say that a plugin's code runs in the block."""
+        if self.starts is None:
+            yield
+            return
+        self.starts.entering(plugin, phase)
+        try:
+            yield
+        finally:
+            self.starts.left(plugin)

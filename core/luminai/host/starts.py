@@ -62,11 +62,13 @@ class StartLog:
         self._write()
 
     def entering(self, plugin: str, phase: str) -> None:
-        """Note that a plugin's code is about to run; ``("", "")``: none does."""
-        if plugin and phase == "start":
-            self._record.entered[plugin] = phase
-        else:  # loading is one plugin at a time
-            self._record.entered = {plugin: phase} if plugin else {}
+        """Note that a plugin's code is about to run."""
+        self._record.entered[plugin] = phase
+        self._write()
+
+    def left(self, plugin: str) -> None:
+        """Note that a plugin's code came back."""
+        self._record.entered.pop(plugin, None)
         self._write()
 
     def went_well(self) -> None:

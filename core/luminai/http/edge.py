@@ -81,7 +81,7 @@ class Edge:
             if state.stream is None or not state.stream.is_told:
                 raise
             await state.stream.say_reconnect()
-        except Exception:
+        except BaseException:
             _log.exception("request.crashed", extra={"plugin": entry.owner, "path": state.path})
             if state.status or scope["type"] != "http":
                 raise

@@ -79,7 +79,7 @@ def problem_of(error: Exception, instance: str = "") -> tuple[Problem, dict[str,
         problem = _from_litestar(error, instance)
         if isinstance(error, MethodNotAllowedException) and error.headers:
             headers.update(error.headers)
-    elif isinstance(error, RecursionError):
+    elif isinstance(error, RecursionError) and _while_decoding(error):
         problem = InvalidInput("The body is nested too deeply.", code="too-deep").problem(instance)
     elif isinstance(error, msgspec.ValidationError):
         problem = InvalidInput(str(error)).problem(instance)
@@ -92,6 +92,14 @@ def problem_of(error: Exception, instance: str = "") -> tuple[Problem, dict[str,
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="luminai"'
     return problem, headers
+
+
+def _while_decoding(error: BaseException) -> bool:
+    """Tell whether the framework raised it over the body; any other is the handler's own fault."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and str(frame.tb_frame.f_globals.get("__name__", "")).startswith(("litestar.", "msgspec"))
 
 
 def _from_litestar(error: HTTPException, instance: str) -> Problem:
