@@ -18,6 +18,7 @@ from small_disk import fill
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, inspect, make_url, text
 
 from luminai import HubError
+from luminai.config.settings import PluginSettings
 from luminai.data.backups import KEEP, backup_before
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import MigrationFailed, MigrationSource, core_source, current, upgrade
@@ -25,6 +26,8 @@ from luminai.data.rehearsal import Rehearsal, rehearse
 from luminai.data.steps import sql_of, waiting_steps
 from luminai.data.types import metadata_for
 from luminai.data.verify import verify
+from luminai.host.desired import DesiredStore
+from luminai.host.owners import Owners, owners_of
 from luminai.telemetry.clock import SystemClock
 from luminai.testing import FrozenClock
 
@@ -443,3 +446,27 @@ def test_upgrade__up_to_a_revision__stops_there_and_a_failure_names_its_step(dat
             await upgrade(database, source, to="0002")
 
     on_database("", data_dir, work)
+
+
+def test_owners__follow_wishes_and_requirements__and_a_broken_plugin_is_named(data_dir: Path, plugins: Any) -> None:
+    files = {"migrations/versions/0001_first.py": "revision = '0001'\n"}
+    broken = plugins.make(
+        "aa-user", "import nothing_like_it", provides='["models"]', manifest='tables = true\n[requires]\nbb-link = "*"', files=files
+    )
+    link = plugins.make("bb-link", manifest='[requires]\ncc-base = "*"')
+    base = plugins.make("cc-base", "class Plugin: ...", provides='["models"]', manifest="tables = true", files=files)
+    off = plugins.make("dd-off", "class Plugin: ...", provides='["models"]', manifest="tables = true", files=files)
+    settings = {one.id: PluginSettings(enabled=True) for one in (broken, link, off)}
+
+    async def work(database: HubDatabase) -> Owners:
+        await upgrade(database, core_source())
+        wishes = DesiredStore(database, SystemClock())
+        await wishes.set(base.id, True, by="someone")
+        await wishes.set(off.id, False, by="someone")
+        return await owners_of(database, [broken, link, base, off], settings, declared=True)
+
+    owners = on_database("", data_dir, work)
+
+    assert [one.owner_id for one in owners.on] == ["core", "cc-base", "aa-user"], "also through a plugin without tables"
+    assert [one.owner_id for one in owners.idle] == ["dd-off"]
+    assert "nothing_like_it" in owners.problems["aa-user"]
