@@ -59,16 +59,16 @@ def find_clashes(manifests: Iterable[Manifest]) -> list[Clash]:
     unless it lies inside another plugin's ``/api/<…>``, which would let one plugin take over another's routes.
     """
     clashes: list[Clash] = []
-    paths: dict[str, str] = {}
+    paths = _Paths()
     commands: dict[str, str] = dict.fromkeys(RESERVED_COMMANDS, "core")
     tables: dict[str, str] = {"core__": "core"}
     for manifest in manifests:
         for path in manifest.claimed_paths:
-            winner = _path_owner(path, paths)
+            winner = paths.owner(path)
             if winner and winner != manifest.id:
                 clashes.append(Clash(manifest.id, winner, f"URL prefix {path}"))
             else:
-                paths[path] = manifest.id
+                paths.claim(path, manifest.id)
         for command in manifest.commands:
             winner = commands.setdefault(command, manifest.id)
             if winner != manifest.id:
@@ -79,15 +79,29 @@ def find_clashes(manifests: Iterable[Manifest]) -> list[Clash]:
     return clashes
 
 
-def _path_owner(path: str, claimed: dict[str, str]) -> str:
-    for reserved in RESERVED_PATHS:
-        if _within(path, reserved) or path == f"{reserved}.json":
+class _Paths:
+    """Claimed prefixes, found again by a walk over one path's segments, however many there are."""
+
+    def __init__(self) -> None:
+        self._claimed: dict[str, str] = {}
+        self._above: dict[str, str] = {}
+
+    def claim(self, path: str, owner: str) -> None:
+        self._claimed[path] = owner
+        for ancestor in _ancestors(path):
+            self._above.setdefault(ancestor, owner)
+
+    def owner(self, path: str) -> str:
+        """Return who holds the path, one around it or one inside it; "" when it is free."""
+        around = (path, *_ancestors(path))
+        if any(one in RESERVED_PATHS for one in around) or path.removesuffix(".json") in RESERVED_PATHS:
             return "core"
-    for other, owner in claimed.items():
-        if path == other or (other.startswith("/api/") and _within(path, other)) or (path.startswith("/api/") and _within(other, path)):
-            return owner
-    return ""
+        for one in around:
+            if one in self._claimed and (one == path or one.startswith("/api/")):
+                return self._claimed[one]
+        return self._above.get(path, "") if path.startswith("/api/") else ""
 
 
-def _within(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(f"{prefix}/")
+def _ancestors(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(len(parts) - 1, 1, -1)]

@@ -34,6 +34,10 @@ class Planned(Struct, frozen=True, kw_only=True):
         """Ids that start before it."""
         return frozenset((*self.manifest.requires, *self.manifest.after))
 
+    def is_made_of(self, installed: InstalledPlugin | None, settings: PluginSettings | None) -> bool:
+        """Tell whether a judgement of it holds for this plugin with these settings."""
+        return self.installed == installed and self.settings == (settings or PluginSettings())
+
     def differs(self, other: Planned) -> bool:
         """Tell whether it has to be built anew to become ``other``."""
         mine, theirs = self.settings, other.settings
@@ -93,6 +97,7 @@ def make_plan(
     check_config: CheckConfig,
     only: frozenset[str] | None = None,
     parked: Mapping[str, str] | None = None,
+    before: Plan | None = None,
 ) -> Plan:
     """Judge every installed or declared plugin.
 
@@ -103,6 +108,7 @@ def make_plan(
         check_config: Validates a plugin's section against its committed schema.
         only: Limits the plugins that may run (for tests and safe mode).
         parked: Why the hub itself turned a plugin off, by id.
+        before: An earlier plan; what it found right and did not change is not judged again.
     """
     failures: dict[str, Failure] = {}
     off: dict[str, PluginState] = {}
@@ -123,7 +129,10 @@ def make_plan(
             failures.pop(plugin_id, None)
         elif plugin_id not in failures:
             wanted.append(plugin_id)
+    right = {planned.manifest.id: planned for planned in before.order} if before else {}
     for plugin_id in wanted:
+        if plugin_id in right and right[plugin_id].is_made_of(by_id.get(plugin_id), settings.get(plugin_id)):
+            continue
         failure = _judge(plugin_id, by_id, settings.get(plugin_id) or PluginSettings(), check_config)
         if failure is not None:
             failures[plugin_id] = failure

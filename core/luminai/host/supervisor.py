@@ -144,7 +144,7 @@ class Supervisor:
             if based_on is not None and based_on != revision:
                 raise Conflict(f"Plugins were changed meanwhile: revision {revision}, not {based_on}.", code="revision-changed", hint="Look again.")
             wished = {plugin_id: wish for plugin_id, wish in (wishes | dict(update)).items() if wish is not None}
-            plan = await asyncio.to_thread(make_plan_of, self.config, self._installed(), wished, only=self._only)
+            plan = await asyncio.to_thread(make_plan_of, self.config, self._installed(), wished, only=self._only, before=self.generation.plan)
             self._refuse(plan, frozenset(update) | renew, {}, cascade=cascade)
             reasons = self._restart_reasons(plan, renew)
             if dry_run or reasons:
@@ -185,7 +185,7 @@ class Supervisor:
             revision, wishes = await self.desired.state()
             if revision == self.revision:
                 return False
-            plan = await asyncio.to_thread(make_plan_of, self.config, self._installed(), wishes, only=self._only)
+            plan = await asyncio.to_thread(make_plan_of, self.config, self._installed(), wishes, only=self._only, before=self.generation.plan)
             try:
                 reasons = self._restart_reasons(plan, frozenset())
                 if reasons:
@@ -299,6 +299,7 @@ def make_plan_of(
     wishes: Mapping[str, Desired],
     *,
     only: frozenset[str] | None,
+    before: Plan | None = None,
 ) -> Plan:
     """Return the plan of a configuration with wishes laid over it."""
     overlay = {plugin_id: {"config": wish.config} for plugin_id, wish in wishes.items() if wish.config}
@@ -306,7 +307,7 @@ def make_plan_of(
         config = Configuration([*config.layers, Layer("wish", "the database", {"plugins": overlay}, {}, {})], config.problems, config.base_dir)
     on = {plugin_id: wish.enabled for plugin_id, wish in wishes.items()}
     parked = {plugin_id: wish.changed_by.removeprefix(BY_HUB) for plugin_id, wish in wishes.items() if wish.changed_by.startswith(BY_HUB)}
-    return make_plan(installed, config.settings.plugins, desired=on, check_config=config_checker(config), only=only, parked=parked)
+    return make_plan(installed, config.settings.plugins, desired=on, check_config=config_checker(config), only=only, parked=parked, before=before)
 
 
 def _refusal(failures: Mapping[str, Failure]) -> ChangeRefused:
