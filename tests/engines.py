@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,8 +14,8 @@ import pytest
 SERVER = "postgresql://postgres@127.0.0.1:5432"
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+@contextmanager
+def _database() -> Iterator[str]:
     """Make a database and drop it at the end; skip where there is no server."""
     asyncpg = pytest.importorskip("asyncpg")
     name = f"luminai_test_{uuid4().hex[:12]}"
@@ -34,6 +35,20 @@ def postgres_url() -> Iterator[str]:
         pytest.skip(f"PostgreSQL does not answer at 127.0.0.1:5432 ({error})")
     yield f"{SERVER}/{name}"
     asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Return the URL of a database of this run."""
+    with _database() as url:
+        yield url
+
+
+@pytest.fixture
+def own_postgres_url() -> Iterator[str]:
+    """Return the URL of a database of this test alone."""
+    with _database() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

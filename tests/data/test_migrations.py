@@ -13,6 +13,7 @@ from luminai.data import sqlite_writer
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import MigrationFailed, MigrationSource, current, pending, upgrade
 from luminai.telemetry.clock import SystemClock
+from luminai.testing import postgres, running_hub
 
 STEP = "import sqlalchemy as sa\nfrom alembic import op\nrevision = '{number}'\ndown_revision = {below}\ndef upgrade() -> None:\n    {code}\n"
 
@@ -111,3 +112,40 @@ def test_write_queue__full__is_refused_and_what_waits_is_done(data_dir: Path, mo
     assert refused, "the queue was never full"
     assert all(isinstance(result, Unavailable) and result.code == "write-queue-full" for result in refused)
     assert results.count(1) >= 4
+
+
+@pytest.mark.skipif(bool(postgres.server()), reason="backups are of SQLite")
+def test_start__that_changes_tables__backs_up_what_was_there_once(plugins: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    backups = folder / "data" / "backups"
+    step = """
+        import sqlalchemy as sa
+        from alembic import op
+        revision = "0001"
+        down_revision = None
+        def upgrade():
+            op.create_table("noted__a", sa.Column("id", sa.Integer, primary_key=True))
+    """
+    code = """
+        from luminai import hookimpl, metadata_for
+        from sqlalchemy import Column, Integer, Table
+        metadata = metadata_for("noted")
+        Table("noted__a", metadata, Column("id", Integer, primary_key=True))
+        class Plugin:
+            @hookimpl
+            def models(self):
+                return metadata
+    """
+    noted = plugins.make("noted", code, provides='["models"]', manifest="tables = true", files={"migrations/versions/0001_a.py": step})
+
+    async def start(*ids: str) -> None:
+        async with running_hub(*ids, installed=[plugins.make("good"), noted], folder=folder):
+            pass
+
+    asyncio.run(start("good"))
+    assert not backups.exists(), "a new database has nothing to lose"
+    asyncio.run(start("good", "noted"))
+    assert len(list(backups.iterdir())) == 1
+    asyncio.run(start("good", "noted"))
+    assert len(list(backups.iterdir())) == 1

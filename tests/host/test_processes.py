@@ -41,9 +41,9 @@ async def wish(hub: HubUnderTest, plugin: str, wait: int, **body: Any) -> Any:
     return await hub.client("*").request("PUT", f"/api/admin/plugins/{plugin}/desired", json=body, headers=headers)
 
 
-def test_change_on_one_process__is_followed_by_the_other(plugins: Any, tmp_path: Path, postgres_url: str) -> None:
+def test_change_on_one_process__is_followed_by_the_other(plugins: Any, tmp_path: Path, own_postgres_url: str) -> None:
     async def main() -> None:
-        async with two_hubs(plugins, tmp_path, postgres_url) as (first, second):
+        async with two_hubs(plugins, tmp_path, own_postgres_url) as (first, second):
             done = await wish(first, "other", 20, enabled=True)
             assert (done.status, done.headers["preference-applied"]) == (200, "wait=20")
             assert (await second.client().request("GET", "/api/other/hello")).status == 200
@@ -59,9 +59,9 @@ def test_change_on_one_process__is_followed_by_the_other(plugins: Any, tmp_path:
     asyncio.run(main())
 
 
-def test_process_that_cannot_follow__keeps_serving_and_is_named(plugins: Any, tmp_path: Path, postgres_url: str) -> None:
+def test_process_that_cannot_follow__keeps_serving_and_is_named(plugins: Any, tmp_path: Path, own_postgres_url: str) -> None:
     async def main() -> None:
-        async with two_hubs(plugins, tmp_path, postgres_url) as (first, second):
+        async with two_hubs(plugins, tmp_path, own_postgres_url) as (first, second):
             (tmp_path / "a" / "here").touch()
             done = await wish(first, "picky", 3, enabled=True)
             assert done.status == 202

@@ -125,6 +125,8 @@ class Builder:
         if not sources:
             return
         waiting = await pending(self._runtime.database, list(sources.values()))
+        if waiting and self._runtime.auto_migrate:
+            await self._runtime.back_up()
         for loaded in list(self._fresh.values()):
             if self._blocked(loaded):
                 await self._drop(loaded)

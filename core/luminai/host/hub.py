@@ -17,8 +17,9 @@ from luminai.config.layers import Configuration
 from luminai.config.problems import check_core
 from luminai.contracts.context import Clock
 from luminai.contracts.errors import ConfigRejected, Conflict, HubError, Unavailable
+from luminai.data.backups import backup_before
 from luminai.data.database import HubDatabase, open_database
-from luminai.data.migrations import core_source, pending, upgrade
+from luminai.data.migrations import core_source, current, pending, upgrade
 from luminai.host.core_routes import core_handlers
 from luminai.host.desired import BY_HUB, DesiredStore
 from luminai.host.discovery import InstalledPlugin, installed_plugins
@@ -104,6 +105,7 @@ class Hub:
         self.health: HealthBoard | None = None
         self.report: StartupReport
         self.is_ready = False
+        self._needs_backup = True
         self.tracer = Tracer()
         self.edge = Edge(PrefixTable({}, _nothing(), generation=0), access_log=access_log, lifespan=self._lifespan, tracer=self.tracer)
 
@@ -198,7 +200,9 @@ class Hub:
 
     async def _assemble(self) -> None:
         source = core_source()
+        self._needs_backup = bool((await current(self.database, [source]))[source.owner_id])
         if await pending(self.database, [source]):
+            await self._back_up()
             await upgrade(self.database, source)
         self.keys = KeyStore(self.database, self.clock)
         self.verifier = Verifier(self.keys, self.clock)
@@ -230,6 +234,7 @@ class Hub:
                 await self.desired.set(status.id, False, by=f"{BY_HUB}{status.reason}"[:120])
                 self.supervisor.revision += 1
         await self.supervisor.take_over(generation)
+        self._needs_backup = True
         self.is_ready = True
         tasks = [self._keep_up()] + ([self._follow()] if self.database.dialect == "postgresql" else [])
         self._upkeep = [asyncio.get_running_loop().create_task(task, name="luminai:upkeep") for task in tasks]
@@ -246,11 +251,20 @@ class Hub:
             secret_backends=backends,
             make_breaker=self.parking.breaker,
             tracer=self.tracer,
+            back_up=self._back_up,
             max_body_bytes=self.settings.server.max_body_bytes,
             plugin_seconds=self.settings.hub.plugin_seconds,
             auto_migrate=self.settings.database.migrate == "auto",
             starts=self._starts,
         )
+
+    async def _back_up(self) -> None:
+        """Before tables change: a backup of what was there, one a start, none of a database that this start made."""
+        if self._needs_backup:
+            path = await backup_before(self.database, self.data_dir, self.clock)
+            self._needs_backup = self.is_ready
+            if path is not None:
+                _log.warning("backup.made", extra={"file": path.name})
 
     async def _learn_from_starts(self, starts: StartLog) -> None:
         starts.begin()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     Attributes:
         secret_backends: By scheme; the serving generation's, and while one is built also the new one's.
         make_breaker: ``(plugin, channel)`` to a breaker that reports its openings.
+        back_up: Awaited before a plugin's tables change.
         plugin_seconds: Deadline of each phase of each plugin.
         starts: Told before and after plugin code runs; None where crashes are not counted.
     """
@@ -36,6 +37,7 @@ class Runtime(Struct, frozen=True, kw_only=True):
     secret_backends: dict[str, SecretBackend]
     make_breaker: Callable[[str, str], Breaker]
     tracer: Tracer
+    back_up: Callable[[], Awaitable[None]]
     max_body_bytes: int
     plugin_seconds: float
     auto_migrate: bool
