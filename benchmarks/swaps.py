@@ -55,7 +55,13 @@ def main() -> None:
 def measure(folder: Path, count: int) -> None:
     ids = [f"made-{number}" for number in range(count)]
     write(folder, ids)
-    env = {**os.environ, "PYTHONPATH": str(folder / "site"), "XDG_CACHE_HOME": str(folder / "cache"), "LUMINAI_HOME": str(folder / "user"), "LUMINAI_URL": ""}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(folder / "site"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "LUMINAI_HOME": str(folder / "user"),
+        "LUMINAI_URL": "",
+    }
     luminai = Path(sys.executable).parent / "luminai"
     made = subprocess.run(
         [luminai, "--fields", "key", "keys", "create", "--name", "bench"], cwd=folder, env=env, capture_output=True, text=True, check=True

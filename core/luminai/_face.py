@@ -92,3 +92,6 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.http.requests": ("actor_of", "client_address", "log_field", "request_id", "signed_in"),
     "luminai.http.pages": ("Page", "page_cursor", "page_limit"),
 }
+
+RENAMED: Final[dict[str, tuple[str, str]]] = {}
+"""Public names that still work and will go: old name to (new name, plugin API number that drops it)."""

@@ -32,6 +32,8 @@ def _specs(family: type) -> dict[str, Spec]:
 CONTRIBUTIONS: Final = _specs(Contributions)
 LIFECYCLE: Final = _specs(Lifecycle)
 SPECS: Final = CONTRIBUTIONS | LIFECYCLE
+REMOVED_HOOKS: Final[dict[str, tuple[str, str]]] = {}
+"""Hooks of earlier plugin APIs: name to (what to use, plugin API number that dropped it)."""
 
 
 class BadHooks(HubError):
@@ -78,6 +80,10 @@ def bind_hooks(plugin: object) -> BoundHooks:
             continue
         spec = SPECS.get(name)
         if spec is None:
+            if name in REMOVED_HOOKS:
+                use, api = REMOVED_HOOKS[name]
+                problems.append(ProblemItem(detail=f"the hook {name} was removed in plugin API {api}", pointer=name, hint=f"Use {use}."))
+                continue
             near = difflib.get_close_matches(name, SPECS, n=1)
             hint = f"Did you mean {near[0]}?" if near else "docs/reference/hooks.md lists every hook."
             problems.append(ProblemItem(detail=f"there is no hook {name}", pointer=name, hint=hint))

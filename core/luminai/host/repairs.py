@@ -15,6 +15,7 @@ from luminai.contracts.context import Clock, Database
 from luminai.contracts.runtime import HealthState
 from luminai.data.tables import repairs_ignored
 from luminai.host.report import Phase, PluginState, PluginStatus
+from luminai.telemetry.deprecations import uses
 
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
@@ -90,7 +91,7 @@ class IgnoredRepairs:
 async def find_repairs(hub: Hub) -> list[Repair]:
     """Return every item, errors first, ignored ones last."""
     ignored = await hub.ignored.all()
-    found = [*_starts(hub), *(item for status in hub.report.plugins for item in _plugin(hub, status)), *_breakers(hub)]
+    found = [*_starts(hub), *(item for status in hub.report.plugins for item in _plugin(hub, status)), *_breakers(hub), *_deprecations(hub)]
     found += [item async for item in _health(hub)]
     found += [item async for item in _nodes(hub)]
     found += [item async for item in _wishes(hub)]
@@ -131,6 +132,22 @@ def _plugin(hub: Hub, status: PluginStatus) -> Iterator[Repair]:
         plugin=status.id,
         details=(*status.causes, *(f"{item.file}:{item.line} {item.pointer}: {item.detail}".lstrip(":0 ") for item in status.errors[:20])),
     )
+
+
+def _deprecations(hub: Hub) -> Iterator[Repair]:
+    running = {loaded.id for loaded in hub.generation.plugins}
+    for plugin in sorted({use.plugin for use in uses()} & running):
+        mine = [use for use in uses() if use.plugin == plugin]
+        yield Repair(
+            id=f"deprecated:{plugin}",
+            severity="notice",
+            title=f"Plugin {plugin} uses what plugin API {mine[0].removed_in} drops",
+            cause=f"{sum(use.times for use in mine)} uses at {len(mine)} places.",
+            effect="It will not run on that version of the hub.",
+            fix=Fix(steps=("Look for a newer version of the plugin, or tell its author.",)),
+            plugin=plugin,
+            details=tuple(f"{use.file}:{use.line} {use.what}: use {use.use}" for use in mine[:50]),
+        )
 
 
 def _breakers(hub: Hub) -> Iterator[Repair]:
