@@ -14,6 +14,7 @@ import reference
 from luminai._face import FACE
 from luminai.config.binding import render_schema
 from luminai.contracts.manifest import SCHEMA_FILE
+from luminai.host.api_snapshot import snapshot
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,6 +41,7 @@ def wanted() -> dict[Path, str]:
         struct = reference.settings_of(plugin)
         if struct is not None:
             files[Path(plugin.package_dir) / SCHEMA_FILE] = render_schema(reference.schema_of(struct))
+    files[ROOT / "docs/reference/plugin-api.json"] = render_schema(snapshot())
     files |= {ROOT / "docs/reference" / name: text for name, text in reference.pages().items()}
     return files
 

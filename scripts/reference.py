@@ -17,8 +17,8 @@ from luminai.config.settings import Settings
 from luminai.contracts import errors
 from luminai.contracts.hookspecs import Contributions, Lifecycle
 from luminai.contracts.manifest import PLUGIN_API, Manifest
-from luminai.host.scopes import CORE_SCOPES
 from luminai.host.discovery import InstalledPlugin, installed_plugins
+from luminai.host.scopes import CORE_SCOPES
 
 __all__ = ["own_plugins", "pages", "schema_of", "settings_of"]
 
@@ -113,7 +113,7 @@ def commands() -> str:
         targets |= {name: claim.target for name, claim in (plugin.manifest.commands if plugin.manifest else {}).items()}
     lines = ["# Commands", "", NOTE, "", "`luminai COMMAND --help` says the same. stdout is data (JSON when piped), stderr is talk.", ""]
     lines += [
-        "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 unreachable, 7 invalid, 8 problems found, 130 interrupted."
+        "Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 unreachable, 7 invalid, 8 problems found, 9 tables newer than the code, 130 interrupted."
     ]
     for name in sorted(targets):
         module, _, attribute = targets[name].partition(":")
@@ -172,10 +172,11 @@ def scopes() -> str:
 def _command(command: click.Command, name: str) -> list[str]:
     lines = ["", f"## `{name}`", "", _paragraph((command.help or "").split("\b")[0])]
     if isinstance(command, click.Group):
-        for sub in sorted(command.commands):
-            lines += [
-                line.replace("## `", "### `", 1) if line.startswith("## ") else line for line in _command(command.commands[sub], f"{name} {sub}")
-            ]
+        context = click.Context(command)
+        for sub in sorted(command.list_commands(context)):
+            inner = command.get_command(context, sub)
+            if inner is not None and not inner.hidden:
+                lines += [line.replace("## `", "### `", 1) if line.startswith("## ") else line for line in _command(inner, f"{name} {sub}")]
         return lines
     arguments = " ".join(parameter.make_metavar(click.Context(command)) for parameter in command.params if isinstance(parameter, click.Argument))
     if arguments:

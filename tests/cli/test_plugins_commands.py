@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from home import LUMINAI, Home, serving
@@ -82,13 +84,17 @@ def test_looking__names_hooks_routes_costs(hub: Home) -> None:
 
 def test_trace__shows_calls_while_they_happen(hub: Home) -> None:
     command = [LUMINAI, "plugins", "trace", "request POST /api/chat", "--seconds", "30"]
-    with subprocess.Popen(command, cwd=hub.folder, env=hub.env, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=hub.folder, env=hub.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        seen = ""
-        while not seen:
+        assert process.stderr
+        ready: list[Any] = []
+        while not ready and process.poll() is None:
             hub.data("chat", "What is a generation?")
-            seen = process.stdout.readline()
+            ready, _, _ = select.select([process.stdout], [], [], 0)
+        seen = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+    assert seen, said
     call = json.loads(seen)
     assert (call["plugin"], call["outcome"]) == ("chat", "ok")
     assert call["ms"] > 0

@@ -28,10 +28,9 @@ TABLE: Final = {
     "generations": ("luminai.cli.plugins_change:generations", "Show what is wished and what each process serves."),
     "bisect": ("luminai.cli.plugins_bisect:bisect", "Find the plugin or pair that makes a command fail."),
     "diff": ("luminai.cli.plugins_diff:diff", "Compare two versions of a plugin."),
+    "api": ("luminai.cli.plugins_api:api", "Print the plugin API, or what changed in it."),
     "lock": ("luminai.cli.plugins_lock:lock", "Write down exactly which plugins are installed."),
     "verify": ("luminai.cli.plugins_lock:verify", "Compare what is installed with the lock file."),
-    "check": ("luminai.cli.plugins_check:check", "Run the conformance rules against a plugin."),
-    "new": ("luminai.cli.new:new", "Start a new plugin from the template."),
     "purge": ("luminai.cli.purge:purge", "Remove all that a plugin left, with proof."),
 }
 

@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Any setting, for example --set log.level=debug.")
 @click.option("--safe", is_flag=True, help="Safe mode: only the plugins of hub.safe-plugins (none by default). Changes nothing in the configuration.")
 @click.option("--only", metavar="A,B", help="Run only these of the enabled plugins.")
+@click.option("--locked", is_flag=True, help="Refuse to start when `luminai plugins verify` finds a difference.")
 @click.pass_obj
 def serve(
-    terminal: HubTerminal, host: str | None, port: int | None, data: str | None, overrides: tuple[str, ...], safe: bool, only: str | None
+    terminal: HubTerminal,
+    host: str | None,
+    port: int | None,
+    data: str | None,
+    overrides: tuple[str, ...],
+    safe: bool,
+    only: str | None,
+    locked: bool,
 ) -> int:
     """Run the hub until it is told to stop.
 
@@ -46,5 +54,18 @@ def serve(
     def read() -> Configuration:
         return load(Path(path) if path else None, os.environ, more)
 
+    if locked:
+        _refuse_differences(read())
     chosen = frozenset(name.strip() for name in only.split(",") if name.strip()) if only is not None else None
     return run(read, only=chosen, safe=safe)
+
+
+def _refuse_differences(config: Configuration) -> None:
+    from luminai.contracts.errors import Conflict, ProblemItem
+    from luminai.host.discovery import installed_plugins
+    from luminai.host.lockfile import LOCK_FILE, differences, make_lock, read_lock
+
+    found = differences(read_lock(config.base_dir / LOCK_FILE), make_lock(installed_plugins(), config.settings.plugins))
+    if found:
+        items = [ProblemItem(detail=f"{one.what} is {one.found}, locked is {one.locked}", pointer=one.plugin, hint=one.fix) for one in found]
+        raise Conflict("What is installed differs from the lock file.", code="lock-differs", hint="Look at `luminai plugins verify`.", errors=items)

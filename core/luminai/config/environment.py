@@ -23,6 +23,7 @@ NOT_SETTINGS: Final = frozenset(
         "LUMINAI_CONFIG",
         "LUMINAI_HOME",
         "LUMINAI_NO_COLOR",
+        "LUMINAI_ONLY",
         "LUMINAI_OUTPUT",
         "LUMINAI_PROFILE",
         "LUMINAI_REQUIRE_SERVICES",

@@ -11,7 +11,7 @@ from luminai.config.problems import check_core
 from luminai.contracts.errors import ConfigRejected, ProblemItem
 from luminai.host.checks import config_checker
 from luminai.host.discovery import InstalledPlugin, installed_plugins
-from luminai.host.plan import make_plan
+from luminai.host.plan import Plan, make_plan
 from luminai.host.report import PluginStatus
 
 
@@ -21,13 +21,22 @@ def examine(config: Configuration) -> list[PluginStatus]:
     Raises:
         ConfigRejected: the core's own settings are wrong.
     """
+    plan = plan_of(config)
+    ids = [planned.manifest.id for planned in plan.order]
+    return [plan.status(plugin_id) for plugin_id in [*ids, *sorted({*plan.installed, *plan.settings} - set(ids))]]
+
+
+def plan_of(config: Configuration) -> Plan:
+    """Return what would run, judged from static data.
+
+    Raises:
+        ConfigRejected: the core's own settings are wrong.
+    """
     installed = installed_plugins()
     problems = check_core(config, installed_ids=[plugin.id for plugin in installed])
     if problems:
-        raise ConfigRejected(f"{len(problems)} problems in the configuration.", errors=problems, hint="Run `luminai config validate`.")
-    plan = make_plan(installed, config.settings.plugins, desired={}, check_config=config_checker(config))
-    ids = [planned.manifest.id for planned in plan.order]
-    return [plan.status(plugin_id) for plugin_id in [*ids, *sorted({*plan.installed, *plan.settings} - set(ids))]]
+        raise ConfigRejected(f"{len(problems)} problems in the configuration.", errors=problems, hint="Run `luminai config check`.")
+    return make_plan(installed, config.settings.plugins, desired={}, check_config=config_checker(config))
 
 
 class Finding(Struct, frozen=True, kw_only=True):

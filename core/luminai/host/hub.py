@@ -20,6 +20,7 @@ from luminai.contracts.errors import ConfigRejected, Conflict, HubError, Unavail
 from luminai.data.backups import backup_before
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import core_source, current, pending, upgrade
+from luminai.host.bisect import only_from_environment
 from luminai.host.core_routes import core_handlers
 from luminai.host.desired import BY_HUB, DesiredStore
 from luminai.host.discovery import InstalledPlugin, installed_plugins
@@ -62,7 +63,7 @@ class Hub:
         config: The effective configuration.
         clock: Time; tests give their own.
         installed: Plugins to know instead of those of this Python environment.
-        only: Ids that may run.
+        only: Ids that may run; None for those of the variable ``LUMINAI_ONLY``, or all.
         safe: Run only the plugins of ``hub.safe-plugins``.
         access_log: Where request lines go.
         start_log: Whether crashes are counted over starts (a served hub does).
@@ -87,7 +88,7 @@ class Hub:
         self.data_dir = config.data_dir
         self.safe_mode = "asked for" if safe else ""
         self._given = installed
-        self._only = only
+        self._only = only if only is not None else only_from_environment()
         self._access_log = access_log
         self._starts = StartLog(self.data_dir, self.clock) if start_log else None
         self._reread = reread

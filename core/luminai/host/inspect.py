@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from luminai.host.decisions import Step
 from luminai.host.hooks import SPECS
 from luminai.host.report import PluginState, PluginStatus
 
@@ -29,6 +31,24 @@ class HookUse(Struct, frozen=True, kw_only=True):
     hook: str
     kind: str
     plugins: tuple[str, ...]
+
+
+class DecisionStep(Struct, frozen=True, kw_only=True):
+    """One plugin's step: its place and why, its deadline in seconds, how often it ran and failed."""
+
+    position: int
+    plugin: str
+    because: tuple[str, ...]
+    timeout: float
+    calls: int
+    failures: int
+
+
+class DecisionPoint(Struct, frozen=True, kw_only=True):
+    """A decision point with its steps in order."""
+
+    point: str
+    steps: tuple[DecisionStep, ...]
 
 
 class RouteUse(Struct, frozen=True, kw_only=True):
@@ -98,6 +118,29 @@ def hooks(hub: Hub) -> list[HookUse]:
         )
         for name, spec in SPECS.items()
     ]
+
+
+def decisions(hub: Hub) -> list[DecisionPoint]:
+    """Return every decision point with its steps in order, and why each stands where it does."""
+    table = hub.generation.wiring.decisions
+    return [DecisionPoint(point=point, steps=tuple(_steps(table.chain(point)))) for point in table.points]
+
+
+def _steps(chain: Sequence[Step]) -> Iterator[DecisionStep]:
+    owners = {step.owner for step in chain}
+    for position, step in enumerate(chain, 1):
+        because = [f"behind {other}: the step says after" for other in step.decision.after if other in owners]
+        because += [f"before {other}: the step says before" for other in step.decision.before if other in owners]
+        because += [f"behind {other.owner}: that step says before" for other in chain if step.owner in other.decision.before]
+        because += [f"before {other.owner}: that step says after" for other in chain if step.owner in other.decision.after]
+        yield DecisionStep(
+            position=position,
+            plugin=step.owner,
+            because=tuple(because) or ("by the start order of the plugins",),
+            timeout=step.decision.timeout,
+            calls=step.calls,
+            failures=step.failures,
+        )
 
 
 def routes(hub: Hub) -> list[RouteUse]:

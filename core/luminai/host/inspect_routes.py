@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,19 +14,26 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from luminai.contracts.errors import NotFound, Unavailable
 from luminai.contracts.identity import policy
 from luminai.host import inspect
+from luminai.host.difference import PluginChange, compare, side_of
 from luminai.host.doctor import Finding, findings
-from luminai.host.inspect import Cost, HookUse, RouteUse, Why
+from luminai.host.explain_order import Place, explain_order
+from luminai.host.inspect import Cost, DecisionPoint, HookUse, RouteUse, Why
+from luminai.host.lockfile import LOCK_FILE, Difference, Lock, differences, make_lock, read_lock
 from luminai.http.pages import Page, page_cursor
 
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
+plugin_id = Annotated[str, QueryParameter(max_length=32, pattern=r"^[a-z][a-z0-9-]*$", description="Id of an installed plugin.")]
 big_page = Annotated[int, QueryParameter(ge=1, le=1000, description="Items a page.")]
 
 
 def inspect_handlers(hub: Hub) -> Sequence[Any]:
     """Return the handlers over ``hub``."""
+    return [*_explaining(hub), *_watching(hub), *_comparing(hub)]
 
+
+def _explaining(hub: Hub) -> Sequence[Any]:
     @get("/api/admin/plugins/doctor", opt=policy("hub:plugins"))
     async def doctor() -> list[Finding]:
         """List what keeps plugins from running, with the remedy of each."""
@@ -44,6 +52,20 @@ def inspect_handlers(hub: Hub) -> Sequence[Any]:
         """List every hook with its implementers."""
         return inspect.hooks(hub)
 
+    @get("/api/admin/plugins/order", opt=policy("hub:plugins"))
+    async def order() -> list[Place]:
+        """List the start order with the reason of each place."""
+        return explain_order(hub.generation.plan)
+
+    @get("/api/admin/plugins/decisions", opt=policy("hub:plugins"))
+    async def decisions() -> list[DecisionPoint]:
+        """List every decision point with its steps in order."""
+        return inspect.decisions(hub)
+
+    return [doctor, why, hooks, order, decisions]
+
+
+def _watching(hub: Hub) -> Sequence[Any]:
     @get("/api/admin/plugins/routes", opt=policy("hub:plugins"))
     async def routes(limit: big_page = 1000, cursor: page_cursor = None) -> Page[RouteUse]:
         """List every plugin route with its owner and who may call it."""
@@ -73,4 +95,28 @@ def inspect_handlers(hub: Hub) -> Sequence[Any]:
             raise Unavailable("Too many are tracing already.", code="trace-full", retry_after=10)
         return ServerSentEvent(calls())
 
-    return [doctor, why, hooks, routes, perf, trace]
+    return [routes, perf, trace]
+
+
+def _comparing(hub: Hub) -> Sequence[Any]:
+    @get("/api/admin/plugins/lock", opt=policy("hub:plugins"))
+    async def lock() -> Lock:
+        """Show what a lock file of now would hold."""
+        return await asyncio.to_thread(make_lock, hub.installed(), hub.config.settings.plugins)
+
+    @get("/api/admin/plugins/verify", opt=policy("hub:plugins"))
+    async def verify() -> list[Difference]:
+        """List where what is installed differs from the lock file beside config.toml."""
+        locked = read_lock(hub.config.base_dir / LOCK_FILE)
+        return differences(locked, await asyncio.to_thread(make_lock, hub.installed(), hub.config.settings.plugins))
+
+    @get("/api/admin/plugins/diff", opt=policy("hub:plugins"))
+    async def diff(before: plugin_id, after: plugin_id) -> list[PluginChange]:
+        """Compare two installed plugins; the command also compares wheels and folders."""
+        installed = hub.installed()
+        for name in (before, after):
+            if all(one.id != name for one in installed):
+                raise NotFound(f"There is no plugin {name}.", code="plugin-not-found", hint="`luminai plugins list --available` shows all.")
+        return await asyncio.to_thread(lambda: compare(side_of(before, installed), side_of(after, installed)))
+
+    return [lock, verify, diff]

@@ -29,18 +29,27 @@ def read_manifest(path: Path, *, expected_id: str) -> Manifest:
         raw = path.read_bytes()
     except OSError as error:
         raise _bad(expected_id, f"cannot be read ({error.strerror})", "Ship it as package data beside the package's __init__.py.") from error
+    manifest = parse_manifest(raw, named=expected_id)
+    _check_own_names(manifest, expected_id)
+    return manifest
+
+
+def parse_manifest(raw: bytes, *, named: str = "it") -> Manifest:
+    """Return the manifest that ``raw`` is.
+
+    Raises:
+        BadManifest: too large, not TOML, or of another shape.
+    """
     if len(raw) > MAX_MANIFEST_BYTES:
-        raise _bad(expected_id, f"is larger than {MAX_MANIFEST_BYTES} bytes")
+        raise _bad(named, f"is larger than {MAX_MANIFEST_BYTES} bytes")
     try:
         table = tomllib.loads(raw.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _bad(expected_id, f"is not TOML: {error}") from error
+        raise _bad(named, f"is not TOML: {error}") from error
     try:
-        manifest = msgspec.convert(table, Manifest)
+        return msgspec.convert(table, Manifest)
     except msgspec.ValidationError as error:
-        raise _bad(expected_id, str(error), "docs/reference/manifest.md lists every key.") from error
-    _check_own_names(manifest, expected_id)
-    return manifest
+        raise _bad(named, str(error), "docs/reference/manifest.md lists every key.") from error
 
 
 def _check_own_names(manifest: Manifest, expected_id: str) -> None:
