@@ -24,6 +24,7 @@ CORE: Final = {
     "repairs": ("luminai.cli.repairs:repairs", "See what needs a look, fix it, or put it aside."),
     "serve": ("luminai.cli.serve:serve", "Run the hub."),
     "setup": ("luminai.cli.keys:setup", "Become the operator with the one-time set-up token."),
+    "upgrade": ("luminai.cli.upgrade:upgrade", "Rehearse another version of the hub."),
     "status": ("luminai.cli.status:status", "Show how the hub is."),
 }
 

@@ -40,6 +40,7 @@ RESERVED_COMMANDS: Final = (
     "serve",
     "setup",
     "status",
+    "upgrade",
     "users",
 )
 
