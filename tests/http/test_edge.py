@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from luminai.http.edge import Edge
+from luminai.http.table import AppEntry, PrefixTable
+from luminai.telemetry.trace import Tracer
 from luminai.testing import running_hub
 
 ECHO = """
@@ -184,3 +187,34 @@ def test_status__and_health__tell_the_truth(plugins) -> None:
             assert (await client.request("GET", "/health/ready")).json() == {"status": "ready", "checks": []}
 
     asyncio.run(main())
+
+
+def test_socket__of_a_replaced_plugin__is_closed_with_the_word_to_come_back() -> None:
+    async def main() -> list[dict[str, Any]]:
+        sent: list[dict[str, Any]] = []
+        accepted = asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            accepted.set()
+            await receive()
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        entry = AppEntry("talk", app)
+        table = PrefixTable({"/api/talk": entry}, entry, generation=1)
+        edge = Edge(table, access_log=None, lifespan=app, tracer=Tracer())
+        scope = {"type": "websocket", "path": "/api/talk/room", "headers": [], "client": ("127.0.0.1", 1)}
+        task = asyncio.create_task(edge(scope, receive, send))
+        await accepted.wait()
+        assert table.tell_to_reconnect(frozenset({"other"})) == 0
+        assert table.tell_to_reconnect(frozenset({"talk"})) == 1
+        await task
+        assert await table.drained(0)
+        return sent
+
+    assert asyncio.run(main())[-1] == {"type": "websocket.close", "code": 1012, "reason": "reconnect"}

@@ -38,23 +38,23 @@ class HubClient:
             Unavailable: no hub answers there (code ``hub-unreachable``).
             HubError: the hub's own problem.
         """
-        response = self._send(method, path, body, query, {"Accept": "application/json", **(headers or {})})
-        raw = response.read(MAX_BODY)
+        with self._send(method, path, body, query, {"Accept": "application/json", **(headers or {})}) as response:
+            raw = response.read(MAX_BODY)
         if response.status >= 400:
             raise problem_error(response.status, raw)
         return msgspec.json.decode(raw) if raw else None
 
     def events(self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None) -> Iterator[ServerEvent]:
         """Yield server-sent events as they come. Raises as ``request``."""
-        response = self._send(method, path, body, query, {"Accept": "text/event-stream"})
-        if response.status >= 400:
-            raise problem_error(response.status, response.read(MAX_BODY))
-        yield from parse_events(iter(lambda: response.read1(65536), b""))
+        with self._send(method, path, body, query, {"Accept": "text/event-stream"}) as response:
+            if response.status >= 400:
+                raise problem_error(response.status, response.read(MAX_BODY))
+            yield from parse_events(iter(lambda: response.read1(65536), b""))
 
     def _send(self, method: str, path: str, body: Any, query: dict[str, Any] | None, more: Mapping[str, str]) -> HTTPResponse:
         parts = urlsplit(self.url)
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        headers = {"User-Agent": "luminai-cli", **more}
+        headers = {"User-Agent": "luminai-cli", "Connection": "close", **more}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         raw = None
