@@ -174,6 +174,42 @@ def test_zoo__in_start__the_others_serve(plugins: Any, animal: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_zoo__what_would_end_the_process__ends_the_task_the_check_and_the_step(plugins: Any) -> None:
+    code = """
+        import asyncio
+        from litestar import get
+        from luminai import Decision, HealthCheck, hookimpl, policy
+        class Plugin:
+            @hookimpl
+            async def start(self, ctx):
+                async def leave():
+                    raise SystemExit(3)
+                ctx.spawn(leave(), name="leave")
+                await asyncio.sleep(0.01)
+            @hookimpl
+            def health_checks(self, ctx):
+                async def check():
+                    raise SystemExit(3)
+                return [HealthCheck(name="leave", check=check)]
+            @hookimpl
+            def decisions(self, ctx):
+                async def decide(value):
+                    raise SystemExit(3)
+                return [Decision(point="filter.words", decide=decide)]
+    """
+    made = [plugins.make("leaver", code, provides='["health_checks", "decisions"]'), plugins.make("loud", LOUD, provides='["routes", "decisions"]')]
+
+    async def main() -> None:
+        async with running_hub("leaver", "loud", installed=made) as hub:
+            assert hub.state("leaver") == "enabled"
+            health = (await hub.client().request("GET", "/health")).json()
+            assert health["status"] == "failing"
+            assert await ask(hub, "/api/loud/say") == (200, {"said": "HELLO"})
+
+    asyncio.run(main())
+
+
 REQUESTS = {
     "exit": "raise SystemExit(3)",
     "generator-exit": "raise GeneratorExit",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, Final, TypeVar
 
 from luminai.contracts.errors import DeadlineExceeded
@@ -24,7 +24,7 @@ async def call_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         PluginRaised: it raised something that is no ``Exception``, or cancelled itself.
         Exception: what it raised.
     """
-    task = asyncio.get_running_loop().create_task(_contained(work))
+    task = asyncio.get_running_loop().create_task(contained(work))
     try:
         done, _ = await asyncio.wait((task,), timeout=seconds)
         if not done:
@@ -39,7 +39,8 @@ async def call_within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
     return task.result()
 
 
-async def _contained(work: Coroutine[Any, Any, T]) -> T:
+async def contained(work: Awaitable[T]) -> T:
+    """Return what ``work`` returns; what would end the process is raised as ``PluginRaised``."""
     try:
         return await work
     except (Exception, asyncio.CancelledError):

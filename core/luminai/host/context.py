@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from luminai.contracts.context import Clock, Database, Decisions, Providers
 from luminai.data.ids import new_id
+from luminai.host.calls import contained
 from luminai.host.runtime import Runtime
 from luminai.host.wiring import Wiring
 
@@ -90,7 +91,7 @@ class Context:
 
     def spawn(self, work: Coroutine[Any, Any, T], /, *, name: str) -> Awaitable[T]:
         """Start a task that the host owns."""
-        task = asyncio.get_running_loop().create_task(work, name=f"{self.id}:{name}")
+        task = asyncio.get_running_loop().create_task(contained(work), name=f"{self.id}:{name}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

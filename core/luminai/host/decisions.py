@@ -11,6 +11,7 @@ from typing import Any
 
 from luminai.contracts.errors import Conflict, Forbidden, HubError, Unavailable
 from luminai.contracts.runtime import Decision, DecisionRule, Denied
+from luminai.host.calls import contained
 from luminai.host.order import start_order
 from luminai.telemetry.breaker import Breaker
 from luminai.telemetry.trace import Tracer
@@ -45,7 +46,7 @@ class Step:
         self.calls += 1
         try:
             async with asyncio.timeout(self.decision.timeout):
-                answer = await self.decision.decide(subject)
+                answer = await contained(self.decision.decide(subject))
         except HubError as error:
             if error.status < 500:  # an answer, not a fault
                 self._went_well()

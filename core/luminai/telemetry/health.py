@@ -56,7 +56,9 @@ class HealthBoard:
                 health = await check.check()
         except TimeoutError:
             health = Health(HealthState.FAILING, f"did not answer within {check.timeout:g} s")
-        except Exception as error:  # noqa: BLE001 - plugin code may raise anything
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - plugin code may raise anything, SystemExit too
             _log.exception("health.check.failed", extra={"plugin": plugin, "check": check.name})
             health = Health(HealthState.FAILING, type(error).__name__)
         result = CheckResult(plugin, check.name, health.state, health.reason)

@@ -13,6 +13,7 @@ from luminai.contracts.context import Clock
 from luminai.contracts.identity import Actor
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.hub import Hub
+from luminai.host.report import PluginStatus
 from luminai.http.inprocess import InProcessClient
 from luminai.testing import postgres
 
@@ -34,7 +35,15 @@ class HubUnderTest:
 
     def state(self, plugin: str) -> str:
         """Return a plugin's state."""
-        return next(status.state for status in self.hub.report.plugins if status.id == plugin)
+        return self.status(plugin).state
+
+    def status(self, plugin: str) -> PluginStatus:
+        """Return all that the hub says about a plugin."""
+        return next(status for status in self.hub.report.plugins if status.id == plugin)
+
+    def provide(self, family: str, *items: Any, owner: str = "test") -> None:
+        """Offer doubles to the plugins of the serving generation, as a plugin ``owner`` would; ``family`` as in ``ai_providers``."""
+        self.hub.generation.wiring.providers.add(family, owner, items)
 
 
 @asynccontextmanager
