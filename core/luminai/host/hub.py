@@ -11,7 +11,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from luminai import __version__
 from luminai.config.binding import secret_resolver
 from luminai.config.layers import Configuration
 from luminai.config.problems import check_core
@@ -24,16 +23,17 @@ from luminai.host.bisect import only_from_environment
 from luminai.host.core_routes import core_handlers
 from luminai.host.desired import BY_HUB, DesiredStore
 from luminai.host.discovery import InstalledPlugin, installed_plugins
+from luminai.host.documents import Documents
 from luminai.host.generation import Generation, stop_plugins
-from luminai.host.nodes import BEAT_SECONDS, NodeRegistry
+from luminai.host.nodes import NodeRegistry
 from luminai.host.parking import Parking
 from luminai.host.repairs import IgnoredRepairs
 from luminai.host.report import PluginState, PluginStatus, StartupReport
 from luminai.host.runtime import Runtime
-from luminai.host.starts import GOOD_SECONDS, SAFE_AFTER, StartLog
-from luminai.host.supervisor import FOLLOW_SECONDS, Outcome, Supervisor
+from luminai.host.starts import SAFE_AFTER, StartLog
+from luminai.host.supervisor import Outcome, Supervisor
+from luminai.host.upkeep import call_it_good, follow, note_use
 from luminai.http.edge import Edge
-from luminai.http.openapi import merged_document, plugin_document
 from luminai.http.plugin_app import build_app
 from luminai.http.table import AppEntry, OffEntry, PrefixTable
 from luminai.identity.authenticate import Verifier
@@ -93,7 +93,7 @@ class Hub:
         self._starts = StartLog(self.data_dir, self.clock) if start_log else None
         self._reread = reread
         self._began = time.perf_counter()
-        self._documents: dict[str, dict[str, Any]] = {}
+        self._documents = Documents(lambda: core_handlers(self))
         self._upkeep: list[asyncio.Task[None]] = []
         self.database: HubDatabase
         self.keys: KeyStore
@@ -177,27 +177,17 @@ class Hub:
         return outcome
 
     async def document(self, plugin: str | None) -> dict[str, Any]:
-        """Return the OpenAPI document of one plugin (``core`` for the core's), or the merged one."""
-        names = ["core", *(loaded.id for loaded in self.generation.plugins if loaded.entry is not None)]
-        wanted = names if plugin is None else [plugin]
-        for name in wanted:
-            if name not in self._documents and name in names:
-                self._documents[name] = await asyncio.to_thread(self._make_document, name)
-        if plugin is not None:
-            return self._documents[plugin]
-        return merged_document({name: self._documents[name] for name in names}, version=__version__)
+        """Return the OpenAPI document of one plugin (``core`` for the core's), or the merged one.
+
+        Raises:
+            KeyError: no running plugin of that id has routes.
+        """
+        return await self._documents.get(plugin, self.generation)
 
     @property
     def uptime(self) -> float:
         """Seconds since the start."""
         return time.perf_counter() - self._began
-
-    def _make_document(self, name: str) -> dict[str, Any]:
-        if name == "core":
-            return plugin_document("core", core_handlers(self), title="LuminAI Hub core", version=__version__)
-        loaded = next(loaded for loaded in self.generation.plugins if loaded.id == name)
-        manifest = loaded.planned.manifest
-        return plugin_document(name, loaded.contributions["routes"], title=manifest.title, version=loaded.planned.installed.version)
 
     async def _assemble(self) -> None:
         source = core_source()
@@ -237,7 +227,9 @@ class Hub:
         await self.supervisor.take_over(generation)
         self._needs_backup = True
         self.is_ready = True
-        tasks = [self._keep_up()] + ([self._follow()] if self.database.dialect == "postgresql" else [])
+        tasks = [note_use(self.verifier)]
+        tasks += [follow(self.supervisor, self.nodes)] if self.database.dialect == "postgresql" else []
+        tasks += [call_it_good(self._starts)] if self._starts is not None and not self.safe_mode else []
         self._upkeep = [asyncio.get_running_loop().create_task(task, name="luminai:upkeep") for task in tasks]
 
     def _runtime(self) -> Runtime:
@@ -299,36 +291,8 @@ class Hub:
         self.verifier.authenticators = tuple(one for _, given in contributed for one in given.get("authenticators", ()))
         checks = [(plugin_id, check) for plugin_id, given in contributed for check in given.get("health_checks", ())]
         self.health = HealthBoard(checks, self.clock, before=self.health, fresh=generation.fresh)
-        running = {plugin_id for plugin_id, _ in contributed}
-        for name in list(self._documents):
-            if name != "core" and (name in generation.fresh or name not in running):
-                del self._documents[name]
+        self._documents.follow(generation)
         await self.nodes.report(revision=self.supervisor.revision, generation=generation.number, problem=self.supervisor.problem)
-
-    async def _keep_up(self) -> None:
-        """Now and then write down which keys were used; after a while call this start a good one."""
-        since = time.perf_counter()
-        while True:
-            await asyncio.sleep(30)
-            try:
-                await self.verifier.note_use()
-            except HubError:
-                _log.exception("upkeep.failed")
-            if self._starts is not None and not self.safe_mode and time.perf_counter() - since >= GOOD_SECONDS:
-                self._starts.went_well()
-
-    async def _follow(self) -> None:
-        """Serve by what other processes on this database changed, and tell them how far this one is."""
-        beat = time.perf_counter()
-        while True:
-            await asyncio.sleep(FOLLOW_SECONDS)
-            try:
-                followed = await self.supervisor.follow()
-                if followed or time.perf_counter() - beat >= BEAT_SECONDS:
-                    beat = time.perf_counter()
-                    await self.nodes.report(revision=self.supervisor.revision, generation=self.generation.number, problem=self.supervisor.problem)
-            except HubError:
-                _log.exception("follow.failed")
 
     def _report(self, generation: Generation) -> StartupReport:
         statuses = [

@@ -9,22 +9,21 @@ from typing import Final
 
 from msgspec import Struct
 
-from luminai.config.layers import Configuration, Layer
+from luminai.config.layers import Configuration
 from luminai.contracts.errors import Conflict, HubError, ProblemItem
 from luminai.host.builder import Builder
-from luminai.host.checks import config_checker
-from luminai.host.desired import BY_HUB, Desired, DesiredStore
+from luminai.host.desired import Desired, DesiredStore
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.generation import Generation, stop_plugins
 from luminai.host.loading import Loaded
-from luminai.host.plan import Plan, make_plan
+from luminai.host.plan import Plan
 from luminai.host.report import Failure
 from luminai.host.runtime import Runtime
+from luminai.host.wished_plan import plan_with_wishes
 from luminai.http.edge import Edge
 from luminai.http.table import AppEntry, PrefixTable
 
 _log = logging.getLogger("luminai.host")
-FOLLOW_SECONDS: Final = 1.0
 CORE_TABLES: Final = ("hub", "server", "database", "log", "breaker")
 
 
@@ -96,7 +95,7 @@ class Supervisor:
     async def first(self) -> Generation:
         """Build generation 1 from configuration and wishes. Nothing serves before ``take_over``."""
         self.revision, wishes = await self.desired.state()
-        plan = make_plan_of(self.config, self._installed(), wishes, only=self._only)
+        plan = plan_with_wishes(self.config, self._installed(), wishes, only=self._only)
         return await Builder(1, plan, self.runtime, core=self._core).build()
 
     async def take_over(self, generation: Generation) -> None:
@@ -144,7 +143,7 @@ class Supervisor:
             if based_on is not None and based_on != revision:
                 raise Conflict(f"Plugins were changed meanwhile: revision {revision}, not {based_on}.", code="revision-changed", hint="Look again.")
             wished = {plugin_id: wish for plugin_id, wish in (wishes | dict(update)).items() if wish is not None}
-            plan = await asyncio.to_thread(make_plan_of, self.config, self._installed(), wished, only=self._only, before=self.generation.plan)
+            plan = await asyncio.to_thread(plan_with_wishes, self.config, self._installed(), wished, only=self._only, before=self.generation.plan)
             self._refuse(plan, frozenset(update) | renew, {}, cascade=cascade)
             reasons = self._restart_reasons(plan, renew)
             if dry_run or reasons:
@@ -167,7 +166,7 @@ class Supervisor:
         """
         async with self._changing:
             revision, wishes = await self.desired.state()
-            plan = await asyncio.to_thread(make_plan_of, config, self._installed(), wishes, only=self._only)
+            plan = await asyncio.to_thread(plan_with_wishes, config, self._installed(), wishes, only=self._only)
             self._refuse(plan, frozenset(config.settings.plugins), self.generation.failures, cascade=True)
             reasons = [f"[{name}] changed" for name in CORE_TABLES if config.table.get(name) != self.config.table.get(name)]
             reasons += self._restart_reasons(plan, frozenset())
@@ -185,7 +184,7 @@ class Supervisor:
             revision, wishes = await self.desired.state()
             if revision == self.revision:
                 return False
-            plan = await asyncio.to_thread(make_plan_of, self.config, self._installed(), wishes, only=self._only, before=self.generation.plan)
+            plan = await asyncio.to_thread(plan_with_wishes, self.config, self._installed(), wishes, only=self._only, before=self.generation.plan)
             try:
                 reasons = self._restart_reasons(plan, frozenset())
                 if reasons:
@@ -291,23 +290,6 @@ class Supervisor:
             reasons=tuple(reasons),
             dry_run=dry_run,
         )
-
-
-def make_plan_of(
-    config: Configuration,
-    installed: list[InstalledPlugin],
-    wishes: Mapping[str, Desired],
-    *,
-    only: frozenset[str] | None,
-    before: Plan | None = None,
-) -> Plan:
-    """Return the plan of a configuration with wishes laid over it."""
-    overlay = {plugin_id: {"config": wish.config} for plugin_id, wish in wishes.items() if wish.config}
-    if overlay:
-        config = Configuration([*config.layers, Layer("wish", "the database", {"plugins": overlay}, {}, {})], config.problems, config.base_dir)
-    on = {plugin_id: wish.enabled for plugin_id, wish in wishes.items()}
-    parked = {plugin_id: wish.changed_by.removeprefix(BY_HUB) for plugin_id, wish in wishes.items() if wish.changed_by.startswith(BY_HUB)}
-    return make_plan(installed, config.settings.plugins, desired=on, check_config=config_checker(config), only=only, parked=parked, before=before)
 
 
 def _refusal(failures: Mapping[str, Failure]) -> ChangeRefused:
