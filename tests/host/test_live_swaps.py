@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from luminai.host.generation import Generation
+from luminai.host.loading import Loaded
+from luminai.host.wiring import Wiring
+from luminai.http.table import PrefixTable
 from luminai.testing import HubUnderTest, running_hub
 
 SPEAKER = """
@@ -365,3 +372,20 @@ def test_failed_plugin__is_tried_again_only_when_asked(plugins: Any) -> None:
         assert hub.state("moody") == "enabled"
 
     on_hub(plugins, work, "good", "moody", also=[moody])
+
+
+def test_many_changes__leave_one_generation_in_memory(plugins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("luminai.host"), "disabled", True)  # a captured record keeps the frames of its traceback
+
+    async def work(hub: HubUnderTest, operator: Any) -> None:
+        for number in range(12):
+            await wish(operator, "speaker", config={"word": f"w{number}"})
+            await wish(operator, "speaker", 409, config={"word": "bad", "fail": True})
+        await hub.hub.supervisor.settle()
+        gc.collect()
+        alive = Counter(type(one) for one in gc.get_objects() if isinstance(one, Generation | Wiring | PrefixTable | Loaded))
+        assert (alive[Generation], alive[PrefixTable], alive[Loaded]) == (1, 1, 2)
+        assert alive[Wiring] <= 2, "the framework keeps the handler of the app that was made last"
+
+    gc.collect()
+    on_hub(plugins, work, "good", "speaker")
