@@ -245,6 +245,30 @@ def test_zoo__in_a_request__that_request_fails_and_no_other(plugins: Any, animal
     asyncio.run(main())
 
 
+def test_plugin__that_blocks_the_loop__is_named_with_file_and_line(plugins: Any) -> None:
+    code = """
+        import time
+        from litestar import get
+        from luminai import hookimpl, policy
+        class Plugin:
+            @hookimpl
+            def routes(self, ctx):
+                @get("/api/blocker/hello", opt=policy(anonymous=True))
+                async def hello() -> dict[str, str]:
+                    time.sleep(1.2)
+                    return {}
+                return [hello]
+    """
+
+    async def main() -> Any:
+        async with running_hub("blocker", installed=[plugins.make("blocker", code)]) as hub:
+            await ask(hub, "/api/blocker/hello")
+            return (await hub.client("*").request("GET", "/api/admin/repairs")).json()["items"]
+
+    item = next(item for item in asyncio.run(main()) if item["id"] == "stall:blocker")
+    assert item["details"][0].startswith("luminai_blocker/plugin.py:10 1 times")
+
+
 def test_start_log__process_died_twice_at_a_plugin__parks_it(tmp_path: Path) -> None:
     for times in (1, 2):
         log = StartLog(tmp_path, SystemClock())

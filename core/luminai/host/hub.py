@@ -41,6 +41,7 @@ from luminai.identity.keys import KeyStore
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.clock import SystemClock
 from luminai.telemetry.health import HealthBoard
+from luminai.telemetry.stalls import StallWatch
 from luminai.telemetry.trace import Tracer
 
 _log = logging.getLogger("luminai.hub")
@@ -108,6 +109,7 @@ class Hub:
         self.is_ready = False
         self._needs_backup = True
         self.tracer = Tracer()
+        self.stalls = StallWatch()
         self.edge = Edge(PrefixTable({}, _nothing(), generation=0), access_log=access_log, lifespan=self._lifespan, tracer=self.tracer)
 
     @property
@@ -141,6 +143,7 @@ class Hub:
     async def stop(self) -> None:
         """Refuse new work, drain and stop every plugin, close the database."""
         self.is_ready = False
+        self.stalls.stop()
         for task in self._upkeep:
             task.cancel()
         for task in self._upkeep:
@@ -230,6 +233,7 @@ class Hub:
         tasks = [note_use(self.verifier)]
         tasks += [follow(self.supervisor, self.nodes)] if self.database.dialect == "postgresql" else []
         tasks += [call_it_good(self._starts)] if self._starts is not None and not self.safe_mode else []
+        self.stalls.start()
         self._upkeep = [asyncio.get_running_loop().create_task(task, name="luminai:upkeep") for task in tasks]
 
     def _runtime(self) -> Runtime:

@@ -91,7 +91,13 @@ class IgnoredRepairs:
 async def find_repairs(hub: Hub) -> list[Repair]:
     """Return every item, errors first, ignored ones last."""
     ignored = await hub.ignored.all()
-    found = [*_starts(hub), *(item for status in hub.report.plugins for item in _plugin(hub, status)), *_breakers(hub), *_deprecations(hub)]
+    found = [
+        *_starts(hub),
+        *(item for status in hub.report.plugins for item in _plugin(hub, status)),
+        *_breakers(hub),
+        *_deprecations(hub),
+        *_stalls(hub),
+    ]
     found += [item async for item in _health(hub)]
     found += [item async for item in _nodes(hub)]
     found += [item async for item in _wishes(hub)]
@@ -147,6 +153,21 @@ def _deprecations(hub: Hub) -> Iterator[Repair]:
             fix=Fix(steps=("Look for a newer version of the plugin, or tell its author.",)),
             plugin=plugin,
             details=tuple(f"{use.file}:{use.line} {use.what}: use {use.use}" for use in mine[:50]),
+        )
+
+
+def _stalls(hub: Hub) -> Iterator[Repair]:
+    for plugin in sorted({stall.plugin for stall in hub.stalls.stalls() if stall.plugin}):
+        mine = [stall for stall in hub.stalls.stalls() if stall.plugin == plugin]
+        yield Repair(
+            id=f"stall:{plugin}",
+            severity="warning",
+            title=f"Plugin {plugin} holds up everybody",
+            cause=f"Its code kept the event loop for up to {mine[0].longest:.1f} s, {sum(stall.times for stall in mine)} times.",
+            effect="While it does, no request of anybody is answered.",
+            fix=Fix(steps=("Tell its author: blocking work belongs into ctx.run_sync.", f"Or turn it off: `luminai plugins disable {plugin}`.")),
+            plugin=plugin,
+            details=tuple(f"{stall.file}:{stall.line} {stall.times} times, up to {stall.longest:.1f} s" for stall in mine[:50]),
         )
 
 

@@ -1,0 +1,102 @@
+"""Finds code that holds up the event loop, while it does so: a thread watches the loop's pulse and looks whose code stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Final
+
+from msgspec import Struct
+
+_log = logging.getLogger("luminai.stalls")
+PULSE_SECONDS: Final = 0.1
+STALL_SECONDS: Final = 0.5
+MAX_PLACES: Final = 200
+
+
+class Stall(Struct, frozen=True, kw_only=True):
+    """A place that held up the loop: the plugin whose code it is (empty: the hub's), how often, and the longest in seconds."""
+
+    plugin: str
+    file: str
+    line: int
+    times: int
+    longest: float
+
+
+class StallWatch:
+    """Watches the running loop. A stall is told while it lasts, so that even one without an end has a name in the log."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str, int], Stall] = {}
+        self._beat = 0.0
+        self._thread_id = 0
+        self._ended = threading.Event()
+        self._handle: asyncio.TimerHandle | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch the loop of this thread."""
+        self._thread_id = threading.get_ident()
+        self._pulse(asyncio.get_running_loop())
+        self._thread = threading.Thread(target=self._watch, name="luminai-stall-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._ended.set()
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def stalls(self) -> list[Stall]:
+        """Return what was seen, the longest first."""
+        return sorted(self._places.values(), key=lambda stall: -stall.longest)
+
+    def _pulse(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._beat = time.monotonic()
+        self._handle = loop.call_later(PULSE_SECONDS, self._pulse, loop)
+
+    def _watch(self) -> None:
+        known: tuple[float, Stall] | None = None  # the stall that goes on: its last pulse, and what was noted
+        while not self._ended.wait(PULSE_SECONDS):
+            beat = self._beat
+            late = time.monotonic() - beat - PULSE_SECONDS
+            if late < STALL_SECONDS:
+                known = None
+            elif known is None or known[0] != beat:
+                frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to look at another thread
+                known = (beat, self._note(*_culprit(frame), late)) if frame is not None else None
+            else:
+                stall = known[1]
+                self._places[stall.plugin, stall.file, stall.line] = Stall(
+                    plugin=stall.plugin, file=stall.file, line=stall.line, times=stall.times, longest=round(max(stall.longest, late), 2)
+                )
+
+    def _note(self, plugin: str, file: str, line: int, late: float) -> Stall:
+        before = self._places.get((plugin, file, line))
+        times, longest = (before.times + 1, max(before.longest, late)) if before else (1, late)
+        stall = Stall(plugin=plugin, file=file, line=line, times=times, longest=round(longest, 2))
+        if before is not None or len(self._places) < MAX_PLACES:
+            self._places[plugin, file, line] = stall
+        if before is None:
+            _log.error("loop.blocked", extra={"plugin": plugin, "place": f"{file}:{line}", "seconds": round(late, 2)})
+        return stall
+
+
+def _culprit(frame: FrameType) -> tuple[str, str, int]:
+    """Return plugin, file and line of the innermost plugin frame, or of the innermost frame of all."""
+    current: FrameType | None = frame
+    while current is not None:
+        root = str(current.f_globals.get("__name__", "")).partition(".")[0]
+        if root.startswith("luminai_"):
+            return root.removeprefix("luminai_").replace("_", "-"), _short(current), current.f_lineno
+        current = current.f_back
+    return "", _short(frame), frame.f_lineno
+
+
+def _short(frame: FrameType) -> str:
+    return "/".join(frame.f_code.co_filename.split("/")[-2:])
