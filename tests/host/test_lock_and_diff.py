@@ -114,6 +114,8 @@ def test_api_snapshot__of_now__differs_from_itself_in_nothing() -> None:
         (lambda api: api["manifest"].update(mood={"type": "str", "required": True}), "major", "2.0"),
         (lambda api: api["names"].update(Mood={"kind": "value", "type": "str"}), "feature", "1.1"),
         (lambda api: api["names"]["Persona"]["fields"]["id"].update(type="int"), "major", "2.0"),
+        (lambda api: api["names"]["policy"].update(signature="(scope=, anonymous=, mood=)"), "feature", "1.1"),
+        (lambda api: api["names"]["policy"].update(signature="(anonymous=)"), "major", "2.0"),
         (lambda api: api["names"]["AIProvider"]["members"].pop("models"), "major", "2.0"),
     ],
 )

@@ -1,75 +1,54 @@
-"""``luminai config``: local, without a hub and without importing a plugin."""
+"""``luminai config``: on this machine; only ``test`` runs code of a plugin."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from luminai.cli.exits import INVALID
-from luminai.cli.terminal import HubTerminal
-from luminai.contracts.errors import NotFound
+from luminai.cli.lazy import LazyCommands
+
+TABLE: Final = {
+    "check": ("luminai.cli.config_look:check", "Check everything and list all problems at once."),
+    "list": ("luminai.cli.config_look:list_settings", "List every effective value with its origin."),
+    "explain": ("luminai.cli.config_look:explain", "Show every layer that sets a key, the winner last."),
+    "diff": ("luminai.cli.config_wishes:diff", "Show what differs from the defaults, and what was changed at run time."),
+    "adopt": ("luminai.cli.config_wishes:adopt", "Print the TOML that makes changes of run time permanent."),
+    "scaffold": ("luminai.cli.config_look:scaffold", "Print a plugin's section with every setting."),
+    "schema": ("luminai.cli.config_look:schema", "Print the JSON Schema of a plugin's settings or of config.toml."),
+    "test": ("luminai.cli.config_try:try_plugin", "Have a plugin try its settings against the real service."),
+}
+OLD_NAMES: Final = {"validate": "check"}
+"""Names that go on working and are not listed."""
 
 
-@click.group()
+class _Commands(LazyCommands):
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, [OLD_NAMES.get(name, name) for name in args[:1]] + args[1:])
+
+
+@click.group(cls=_Commands, table=TABLE)
 def config() -> None:
-    """Explain and check the configuration.
+    """Explain, check and write the configuration.
 
     \b
     Examples:
-      luminai config validate
+      luminai config check
       luminai config explain server.port
-      luminai config list
+      luminai config diff
+      luminai config scaffold chat
     """
 
 
-@config.command()
-@click.pass_obj
-def validate(terminal: HubTerminal) -> int:
-    """Check everything and list all problems at once (exit code 7 when there are any)."""
+def refuse_wrong_core(found: Any) -> None:
+    """Refuse a configuration whose core settings are wrong: nothing can be told from it.
+
+    Raises:
+        ConfigRejected: with every problem.
+    """
     from luminai.config.problems import check_core
-    from luminai.host.discovery import installed_plugins
-    from luminai.host.doctor import check_plugin_sections
+    from luminai.contracts.errors import ConfigRejected
 
-    found = terminal.configuration()
-    installed = installed_plugins()
-    problems = check_core(found, installed_ids=[plugin.id for plugin in installed])
-    if not problems:
-        problems = check_plugin_sections(found, installed)
-    rows = [
-        {
-            "place": f"{item.file}:{item.line}" if item.line else item.file,
-            "key": item.pointer,
-            "problem": item.detail,
-            "hint": item.hint,
-            "code": item.code,
-        }
-        for item in problems
-    ]
-    if terminal.is_tty and not rows:
-        terminal.write("The configuration is right.\n")
-    else:
-        terminal.emit(rows, columns=("place", "key", "problem", "hint"))
-    return INVALID if rows else 0
-
-
-@config.command()
-@click.argument("key")
-@click.pass_obj
-def explain(terminal: HubTerminal, key: str) -> None:
-    """Show every layer that sets KEY, the winner last."""
-    chain = terminal.configuration().explain(key)
-    if not chain:
-        raise NotFound(f"There is no setting {key}.", code="unknown-setting", hint="`luminai config list` shows all that are set.")
-    terminal.emit([_row(step) for step in chain], columns=("origin", "value"))
-
-
-@config.command("list")
-@click.pass_obj
-def list_settings(terminal: HubTerminal) -> None:
-    """List every effective value with its origin."""
-    terminal.emit([_row(step) for step in terminal.configuration().items()], columns=("key", "value", "origin"))
-
-
-def _row(step: Any) -> dict[str, Any]:
-    return {"key": step.key, "value": step.value, "origin": str(step.origin)}
+    problems = check_core(found)
+    if problems:
+        raise ConfigRejected(f"{len(problems)} problems in the configuration.", errors=problems, hint="Run `luminai config check`.")

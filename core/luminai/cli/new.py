@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -84,7 +85,8 @@ def new(
         _run([*command, "copy", *ref, *options, source, str(destination)], asks=asks)
     made = _made(destination)
     if not update and made["id"]:
-        terminal.say(f"Next: pip install -e {destination}, then two lines in config.toml:\n  [plugins.{made['id']}]\n  enabled = true")
+        lines = [f"[plugins.{made['id']}]", "enabled = true", *([f"approve = {json.dumps(made['grants'])}"] if made["grants"] else [])]
+        terminal.say("\n  ".join([f"Next: pip install -e {destination}, and in config.toml:", *lines]))
     terminal.emit(made)
 
 
@@ -161,22 +163,19 @@ def _git(folder: Path, *command: str) -> str:
 
 
 def _run(command: list[str], *, asks: bool) -> None:
-    """Run copier; it talks to the person itself when it asks."""
+    """Run copier; when it asks, it talks to the person itself."""
     if asks:
-        done = subprocess.run(command, check=False)  # noqa: S603 - no shell
-        said = "it was interrupted, or an answer was refused"
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 - no shell
     else:
         quiet = [*command[:-1], "--quiet", command[-1]]
-        captured = subprocess.run(quiet, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
-        done, said = captured, captured.stderr  # type: ignore[assignment]
+        done = subprocess.run(quiet, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     if not done.returncode:
         return
-    refused = _REFUSED.search(said)
+    refused = _REFUSED.search(done.stderr)
     if refused:
         raise InvalidInput(f"{refused[1]} is refused: {refused[2]}.", code="answer-refused", hint="Give another value.")
-    raise HubError(
-        f"copier failed: {_last_line(said)}", code="copier-failed", hint="Commit or undo your own changes first; --update needs a git folder."
-    )
+    hint = "--update needs a folder under git in which everything is committed." if "update" in command else "Nothing was kept; try again."
+    raise HubError(f"copier failed: {_last_line(done.stderr)}", code="copier-failed", hint=hint)
 
 
 def _check_made(destination: Path) -> None:
@@ -191,7 +190,8 @@ def _made(destination: Path) -> dict[str, Any]:
     found = next(iter(sorted(destination.glob("src/*/luminai-plugin.toml"))), None)
     manifest = tomllib.loads(found.read_text()) if found else {}
     files = sorted(path.relative_to(destination).as_posix() for path in destination.rglob("*") if path.is_file() and ".git" not in path.parts)
-    return {"folder": str(destination), "id": manifest.get("id", ""), "provides": manifest.get("provides", []), "files": files}
+    told = {"id": manifest.get("id", ""), "provides": manifest.get("provides", []), "grants": manifest.get("grants", [])}
+    return {"folder": str(destination), **told, "files": files}
 
 
 def _id_from(destination: Path) -> str:

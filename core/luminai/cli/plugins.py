@@ -31,6 +31,8 @@ TABLE: Final = {
     "api": ("luminai.cli.plugins_api:api", "Print the plugin API, or what changed in it."),
     "lock": ("luminai.cli.plugins_lock:lock", "Write down exactly which plugins are installed."),
     "verify": ("luminai.cli.plugins_lock:verify", "Compare what is installed with the lock file."),
+    "check": ("luminai.cli.plugins_check:check", "Run the conformance rules against a plugin."),
+    "new": ("luminai.cli.new:new", "Start a new plugin from the template."),
     "purge": ("luminai.cli.purge:purge", "Remove all that a plugin left, with proof."),
 }
 

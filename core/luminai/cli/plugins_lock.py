@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 import msgspec
 
 from luminai.cli.exits import FOUND_PROBLEMS
 from luminai.cli.terminal import HubTerminal
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from luminai.host.lockfile import Lock
-
 
 @click.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit code 8 when the file would change.")
 @click.pass_obj
-def lock(terminal: HubTerminal) -> None:
+def lock(terminal: HubTerminal, check: bool) -> int:
     """Write luminai.lock.toml beside config.toml: every enabled plugin with version, digest of its files, grants and what it requires.
 
     \b
     Examples:
       luminai plugins lock
+      luminai plugins lock --check
     """
-    from luminai.host.lockfile import render_lock
+    from luminai.host.discovery import installed_plugins
+    from luminai.host.lockfile import LOCK_FILE, make_lock, render_lock
 
-    path, found = _found(terminal)
+    config = terminal.configuration()
+    path, found = config.base_dir / LOCK_FILE, make_lock(installed_plugins(), config.settings.plugins)
     text = render_lock(found)
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-    terminal.emit({"file": path.name, "plugins": [one.id for one in found.plugins]})
+    changes = not path.is_file() or path.read_bytes() != text.encode()
+    if changes and not check:
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.write_bytes(text.encode())
+        fresh.replace(path)
+    terminal.emit({"file": path.name, "plugins": [one.id for one in found.plugins], "changed": changes})
+    return FOUND_PROBLEMS if check and changes else 0
 
 
 @click.command()
@@ -43,20 +44,13 @@ def verify(terminal: HubTerminal) -> int:
     Examples:
       luminai plugins verify
     """
-    from luminai.host.lockfile import differences, read_lock
+    from luminai.host.discovery import installed_plugins
+    from luminai.host.lockfile import LOCK_FILE, verify_lock
 
-    path, found = _found(terminal)
-    rows = msgspec.to_builtins(differences(read_lock(path), found))
+    config = terminal.configuration()
+    rows = msgspec.to_builtins(verify_lock(config.base_dir / LOCK_FILE, installed_plugins(), config.settings.plugins))
     if terminal.is_tty and not rows:
         terminal.write("Everything is as it was locked.\n")
     else:
-        terminal.emit(rows, columns=("plugin", "what", "locked", "found", "fix"))
+        terminal.emit(rows, columns=("plugin", "what", "locked", "found", "cause", "fix"))
     return FOUND_PROBLEMS if rows else 0
-
-
-def _found(terminal: HubTerminal) -> tuple[Path, Lock]:
-    from luminai.host.discovery import installed_plugins
-    from luminai.host.lockfile import LOCK_FILE, make_lock
-
-    config = terminal.configuration()
-    return config.base_dir / LOCK_FILE, make_lock(installed_plugins(), config.settings.plugins)

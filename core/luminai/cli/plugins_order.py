@@ -29,6 +29,9 @@ def order(terminal: HubTerminal, hook: str | None) -> None:
         terminal.emit(found["steps"], columns=("position", "plugin", "because", "calls", "failures", "timeout"))
         return
     from luminai.host.doctor import plan_of
-    from luminai.host.explain_order import explain_order
+    from luminai.host.explain_order import explain_order, left_out
 
-    terminal.emit(msgspec.to_builtins(explain_order(plan_of(terminal.configuration()))), columns=("position", "id", "because"))
+    plan = plan_of(terminal.configuration())
+    for cycle in left_out(plan):
+        terminal.say(f"Left out, {cycle}.")
+    terminal.emit(msgspec.to_builtins(explain_order(plan)), columns=("position", "id", "because"))

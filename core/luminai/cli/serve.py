@@ -63,9 +63,9 @@ def serve(
 def _refuse_differences(config: Configuration) -> None:
     from luminai.contracts.errors import Conflict, ProblemItem
     from luminai.host.discovery import installed_plugins
-    from luminai.host.lockfile import LOCK_FILE, differences, make_lock, read_lock
+    from luminai.host.lockfile import LOCK_FILE, verify_lock
 
-    found = differences(read_lock(config.base_dir / LOCK_FILE), make_lock(installed_plugins(), config.settings.plugins))
+    found = verify_lock(config.base_dir / LOCK_FILE, installed_plugins(), config.settings.plugins)
     if found:
         items = [ProblemItem(detail=f"{one.what} is {one.found}, locked is {one.locked}", pointer=one.plugin, hint=one.fix) for one in found]
         raise Conflict("What is installed differs from the lock file.", code="lock-differs", hint="Look at `luminai plugins verify`.", errors=items)

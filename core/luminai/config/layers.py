@@ -83,7 +83,7 @@ class Configuration:
             try:
                 self._settings = msgspec.convert(self.table, Settings, strict=True)
             except msgspec.ValidationError as error:
-                raise ConfigRejected(f"The configuration is wrong: {error}", hint="Run `luminai config validate`.") from error
+                raise ConfigRejected(f"The configuration is wrong: {error}", hint="Run `luminai config check`.") from error
         return self._settings
 
     @property

@@ -122,7 +122,7 @@ def _explain(error: Any, config: Configuration, at: KeyPath) -> list[ProblemItem
         ]
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
-        return [_item(config, (*path, key), "is missing", f"Write {key} = {_shape(_property(error.schema, key))}.", "missing") for key in missing[:1]]
+        return [_item(config, (*path, key), "is missing", f"Write {key} = {shape(_property(error.schema, key))}.", "missing") for key in missing[:1]]
     value = error.instance
     if error.validator == "enum":
         options = [str(option) for option in error.validator_value]
@@ -130,7 +130,7 @@ def _explain(error: Any, config: Configuration, at: KeyPath) -> list[ProblemItem
     if error.schema.get("writeOnly"):  # a secret: never echo what stands there
         hint = "Write a reference such as env:NAME or file:/path."
         return [_item(config, path, "must be a reference to a secret, not the secret", hint, "literal-secret")]
-    detail = f"is {_short(value)}, expected {_shape(error.schema)}"
+    detail = f"is {_short(value)}, expected {shape(error.schema)}"
     return [_item(config, path, detail, str(error.schema.get("description", "")), "wrong-value")]
 
 
@@ -154,13 +154,13 @@ def _property(schema: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found
 
 
-def _shape(schema: Mapping[str, Any]) -> str:
+def shape(schema: Mapping[str, Any]) -> str:
     """Say in words what a schema takes."""
     if "enum" in schema:
         return "one of " + ", ".join(map(str, schema["enum"]))
     for combined in ("anyOf", "oneOf"):
         if combined in schema:
-            return " or ".join(_shape(option) for option in schema[combined])
+            return " or ".join(shape(option) for option in schema[combined])
     kind = schema.get("type", "a value")
     words = {
         "integer": "a whole number",
@@ -172,18 +172,22 @@ def _shape(schema: Mapping[str, Any]) -> str:
     }
     text = words.get(kind, str(kind)) if isinstance(kind, str) else " or ".join(words.get(one, one) for one in kind)
     low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None or high is not None:
-        text += f" from {low}" if low is not None else ""
-        text += f" to {high}" if high is not None else ""
-    if schema.get("maxLength") is not None:
-        text += f" of at most {schema['maxLength']} characters"
+    text += f" from {low}" if low is not None else f" above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else ""
+    text += f" to {high}" if high is not None else f" below {schema['exclusiveMaximum']}" if "exclusiveMaximum" in schema else ""
+    text += _count(schema.get("minLength"), schema.get("maxLength"), "characters")
     if schema.get("pattern"):
         text += f" like {schema['pattern']}"
     if schema.get("format"):
         text += f" ({schema['format']})"
     if kind == "array" and isinstance(schema.get("items"), Mapping) and schema["items"]:
-        text += f" of {_shape(schema['items'])}"
-    return text
+        text += f" of {shape(schema['items'])}"
+    return text + _count(schema.get("minItems"), schema.get("maxItems"), "items", ",")
+
+
+def _count(least: int | None, most: int | None, what: str, comma: str = "") -> str:
+    if not least:
+        return f"{comma} of at most {most} {what}" if most is not None else ""
+    return f"{comma} of {least} to {most} {what}" if most is not None else f"{comma} of at least {least} {what}"
 
 
 def _short(value: Any) -> str:

@@ -106,7 +106,7 @@ def _members(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any], w
         elif "members" in old:
             yield from _methods(f"{prefix}{name}.", old["members"], new["members"], abstract=old["kind"] == "protocol")
         elif old != new:
-            yield _change(f"{prefix}{name}", str(old), str(new), "major", "calls of the old form may fail")
+            yield _call(f"{prefix}{name}", str(old.get("signature", old)), str(new.get("signature", new)))
 
 
 def _methods(prefix: str, before: Mapping[str, str], after: Mapping[str, str], *, abstract: bool) -> Iterator[APIChange]:
@@ -116,8 +116,22 @@ def _methods(prefix: str, before: Mapping[str, str], after: Mapping[str, str], *
         reason = "a provider of a plugin does not have it yet: only where the hub can do without" if abstract else "plugins may use it"
         yield _change(f"{prefix}{name}", "", after[name], "feature", reason)
     for name in before.keys() & after.keys():
-        if before[name] != after[name]:
-            yield _change(f"{prefix}{name}", before[name], after[name], "major", "calls or implementations of the old form may fail")
+        if before[name] != after[name] and abstract:
+            yield _change(f"{prefix}{name}", before[name], after[name], "major", "implementations of the old form may fail")
+        elif before[name] != after[name]:
+            yield _call(f"{prefix}{name}", before[name], after[name])
+
+
+def _call(name: str, before: str, after: str) -> APIChange:
+    """Return the change of a signature: only added optional arguments leave calls of the old form as they were."""
+    old_kind, _, old_rest = before.partition("(")
+    new_kind, _, new_rest = after.partition("(")
+    old, new = ([one for one in rest.rstrip(")").split(", ") if one] for rest in (old_rest, new_rest))
+    added = [one for one in new if one not in old]
+    kept = [one for one in new if one in old]
+    if old_kind == new_kind and kept == old and all(one.endswith("=") for one in added):
+        return _change(name, before, after, "feature", "the added arguments are optional")
+    return _change(name, before, after, "major", "calls of the old form may fail")
 
 
 def _fields(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any], *, given_by_plugins: bool) -> Iterator[APIChange]:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+from luminai.host.order import start_order
+
 ONLY: Final = "LUMINAI_ONLY"
 """Environment variable that limits which of the enabled plugins run, as ``luminai serve --only`` does."""
 
@@ -64,12 +66,31 @@ def smallest_failing(plugins: Sequence[str], fails: Callable[[frozenset[str]], b
     return left
 
 
+def once_per_set(requires: Mapping[str, Iterable[str]], run: Callable[[frozenset[str]], bool]) -> Callable[[frozenset[str]], bool]:
+    """Return ``fails`` for the searches: it adds what a part requires, and runs a set that it has run before no second time."""
+    verdicts: dict[frozenset[str], bool] = {}
+
+    def fails(part: frozenset[str]) -> bool:
+        whole = closed(part, requires)
+        if whole not in verdicts:
+            verdicts[whole] = run(whole)
+        return verdicts[whole]
+
+    return fails
+
+
 def deepest_failing(plugins: Sequence[str], requires: Mapping[str, Iterable[str]], fails: Callable[[frozenset[str]], bool]) -> list[str]:
-    """Return the culprits among plugins that bring their requirements along: one that fails only because of what it requires is not blamed."""
-    culprits = smallest_failing(plugins, fails)
+    """Return the culprits among plugins that bring their requirements along: one that fails only because of what it requires is not blamed.
+
+    The search goes in start order: then a first half brings nothing of the second along, and a chain of requirements is halved like anything else.
+    """
+    known = closed(plugins, requires)
+    order, _ = start_order({one: tuple(requires.get(one, ())) for one in known})
+    order += sorted(known - set(order))
+    culprits = smallest_failing([one for one in order if one in plugins], fails)
     while True:
         whole = closed(culprits, requires)
-        deeper = (sorted(whole - {one}) for one in culprits)
+        deeper = ([other for other in order if other in whole and other != one] for one in culprits)
         rest = next((rest for rest in deeper if rest and not closed(rest, requires) >= whole and fails(frozenset(rest))), None)
         if rest is None:
             return culprits

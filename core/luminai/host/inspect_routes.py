@@ -18,7 +18,7 @@ from luminai.host.difference import PluginChange, compare, side_of
 from luminai.host.doctor import Finding, findings
 from luminai.host.explain_order import Place, explain_order
 from luminai.host.inspect import Cost, DecisionPoint, HookUse, RouteUse, Why
-from luminai.host.lockfile import LOCK_FILE, Difference, Lock, differences, make_lock, read_lock
+from luminai.host.lockfile import LOCK_FILE, Difference, Lock, make_lock, verify_lock
 from luminai.http.pages import Page, page_cursor
 
 if TYPE_CHECKING:
@@ -107,8 +107,7 @@ def _comparing(hub: Hub) -> Sequence[Any]:
     @get("/api/admin/plugins/verify", opt=policy("hub:plugins"))
     async def verify() -> list[Difference]:
         """List where what is installed differs from the lock file beside config.toml."""
-        locked = read_lock(hub.config.base_dir / LOCK_FILE)
-        return differences(locked, await asyncio.to_thread(make_lock, hub.installed(), hub.config.settings.plugins))
+        return await asyncio.to_thread(verify_lock, hub.config.base_dir / LOCK_FILE, hub.installed(), hub.config.settings.plugins)
 
     @get("/api/admin/plugins/diff", opt=policy("hub:plugins"))
     async def diff(before: plugin_id, after: plugin_id) -> list[PluginChange]:

@@ -201,10 +201,10 @@ def _put_in_order(wanted: list[str], by_id: Mapping[str, InstalledPlugin], failu
             failures[plugin_id] = Failure(phase=Phase.ORDER, code="conflict", reason=f"it cannot run beside {rival}", remedy=remedy)
     edges = {plugin_id: [*manifest.requires, *manifest.after] for plugin_id, manifest in manifests.items() if plugin_id not in failures}
     order, cycles = start_order(edges)
-    for cycle in cycles:
+    for cycle in sorted(cycles, key=len):  # the shortest explains most
         for plugin_id in cycle[:-1]:
             reason = f"it needs itself: {' → '.join(cycle)}"
-            failures[plugin_id] = Failure(phase=Phase.ORDER, code="cycle", reason=reason, remedy="Take one requires or after out.")
+            failures.setdefault(plugin_id, Failure(phase=Phase.ORDER, code="cycle", reason=reason, remedy="Take one requires or after out."))
     behind = [plugin_id for plugin_id in sorted(edges) if plugin_id not in order and plugin_id not in failures]
     running: list[str] = []
     for plugin_id in [*order, *behind]:

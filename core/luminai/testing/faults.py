@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, Final, Generic, Literal, TypeVar
-
-from msgspec import Struct
+from typing import Any, Final, Literal
 
 from luminai.contracts.hookspecs import hookimpl
 from luminai.host.discovery import InstalledPlugin, installed_plugins
 from luminai.host.hooks import CONTRIBUTIONS, LIFECYCLE
+from luminai.testing.stepping import Reached, cancel_at, cancel_everywhere
 
-T = TypeVar("T")
+__all__ = ["PHASES", "Calls", "Reached", "cancel_at", "cancel_everywhere", "cancel_hook", "fail", "full_disk", "hang"]
 PHASES: Final = ("import", "bind", "collect", "check", "migrate")
 """Phases that can be made to fail beside the hooks; the phase ``start`` is the hook ``start``."""
 
@@ -30,14 +29,6 @@ class Calls:
 
     def __init__(self) -> None:
         self.count = 0
-
-
-class Reached(Struct, Generic[T], frozen=True):
-    """What came of a coroutine that was cancelled at an await: ``reached`` False means that it ended before, with ``result`` or ``error``."""
-
-    reached: bool
-    result: T | None = None
-    error: BaseException | None = None
 
 
 @contextmanager
@@ -121,114 +112,34 @@ def cancel_hook(plugin: str | InstalledPlugin, hook: str, n: int) -> Iterator[li
         yield outcomes
 
 
-async def cancel_at(factory: Callable[[], Coroutine[Any, Any, T]], n: int) -> Reached[T]:
-    """Run a coroutine step by step and cancel it at its ``n``-th suspension, as a task's ``cancel`` does.
-
-    Child tasks, time-outs and task groups inside it meet the cancellation like any other. A coroutine that swallows it shows as ``reached``
-    without an ``error``.
-    """
-    stepper = _Stepper(factory(), n)
-    task = asyncio.get_running_loop().create_task(stepper.run())
-    try:
-        await asyncio.wait((task,))
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait((task,))
-        raise
-    if task.cancelled():
-        return Reached(stepper.reached, error=asyncio.CancelledError())
-    error = task.exception()
-    return Reached(stepper.reached, error=error) if error else Reached(stepper.reached, result=task.result())
-
-
-async def cancel_everywhere(
-    factory: Callable[[], Coroutine[Any, Any, Any]], check: Callable[[int, Reached[Any]], Awaitable[None] | None], *, most: int = 500
-) -> int:
-    """Cancel a coroutine at each of its awaits in turn; ``check(n, outcome)`` asserts that the state is clean after each.
-
-    Returns the number of awaits.
-
-    Raises:
-        AssertionError: there are more than ``most``, or ``check`` found something.
-    """
-    for n in range(1, most + 1):
-        outcome = await cancel_at(factory, n)
-        answer = check(n, outcome)
-        if inspect.isawaitable(answer):
-            await answer
-        if not outcome.reached:
-            return n - 1
-    raise AssertionError(f"it awaits more than {most} times")
-
-
 @contextmanager
 def full_disk(*, after: int = 0) -> Iterator[Calls]:
     """Have SQLite find no room on the disk: writes beyond the first ``after`` raise what a full disk raises (``storage-full``).
 
-    The statement fails in the driver with SQLite's own error, and the hub's database makes of it what it makes of the real one. For files
-    and for other databases use a small file system.
+    A statement fails with SQLite's own error before the driver sees it, and the hub's database makes of it what it makes of the real one. For
+    files use ``MemoryStorage(room=…)`` or a small file system.
     """
     import sqlite3
 
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
+    from sqlalchemy.exc import OperationalError
 
     calls = Calls()
 
-    def before(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+    def strike(conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         verb = statement.lstrip().partition(" ")[0].upper()
         if verb not in ("INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP") or conn.dialect.name != "sqlite":
             return
         calls.count += 1
         if calls.count > after:
-            raise sqlite3.OperationalError("database or disk is full")
+            raise OperationalError(statement, parameters, sqlite3.OperationalError("database or disk is full"))
 
-    def translate(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:  # noqa: FBT001 - SQLAlchemy's shape
-        try:
-            before(conn, cursor, statement)
-        except sqlite3.OperationalError as error:
-            from sqlalchemy.exc import OperationalError
-
-            raise OperationalError(statement, parameters, error) from error
-
-    event.listen(Engine, "before_cursor_execute", translate)
+    event.listen(Engine, "before_cursor_execute", strike)
     try:
         yield calls
     finally:
-        event.remove(Engine, "before_cursor_execute", translate)
-
-
-class _Stepper:
-    """Awaits a coroutine by hand, counts its suspensions, and cancels its own task at the ``n``-th."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], n: int) -> None:
-        self._coroutine = coroutine
-        self._n = n
-        self._count = 0
-        self.reached = False
-
-    async def run(self) -> Any:
-        return await self
-
-    def __await__(self) -> Any:
-        step, argument = self._coroutine.send, None
-        while True:
-            try:
-                waited_for = step(argument)
-            except StopIteration as done:
-                return done.value
-            self._count += 1
-            if self._count == self._n:
-                self.reached = True
-                task = asyncio.current_task()
-                if task is not None:  # once this step is over the task waits, and can be cancelled where it waits
-                    asyncio.get_running_loop().call_soon(task.cancel)
-            try:
-                argument = yield waited_for
-            except BaseException as thrown:  # noqa: BLE001 - handed on as it came, the cancellation above all
-                step, argument = self._coroutine.throw, thrown
-            else:
-                step = self._coroutine.send
+        event.remove(Engine, "before_cursor_execute", strike)
 
 
 @contextmanager

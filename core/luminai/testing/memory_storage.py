@@ -59,9 +59,7 @@ class MemoryStorage:
         digest = hashlib.sha256(whole).hexdigest()
         if sha256 is not None and sha256 != digest:
             raise Conflict("The content has another digest.", code="digest-mismatch")
-        info = ObjectInfo(
-            key=key, size=len(whole), sha256=digest, content_type=content_type, modified_at=self._clock.now(), meta=dict(meta or {})
-        )
+        info = ObjectInfo(key=key, size=len(whole), sha256=digest, content_type=content_type, modified_at=self._clock.now(), meta=dict(meta or {}))
         self._objects[key] = (info, whole)
         return info
 

@@ -79,7 +79,7 @@ def guarded() -> Iterator[NetworkGuard]:
         yield guard
     finally:
         socket.getaddrinfo = real_lookup
-        for name in real:
-            delattr(socket.socket, name)  # they are inherited from the C class
-            if getattr(socket.socket, name) is not real[name]:
-                setattr(socket.socket, name, real[name])
+        for name, method in real.items():
+            delattr(socket.socket, name)  # some are inherited from the C class
+            if getattr(socket.socket, name) is not method:
+                setattr(socket.socket, name, method)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -99,3 +100,20 @@ def _show(item: Any) -> str:
     if isinstance(item, logging.LogRecord):
         return f"{item.levelname.lower()} {item.name}: {item.getMessage()} plugin={plugin_of(item)}"
     return repr(msgspec.to_builtins(item, enc_hook=str) if isinstance(item, msgspec.Struct) else item)
+
+
+@contextmanager
+def only_recorded() -> Iterator[Records]:
+    """Yield everything that is logged in the block, and keep it from being shown."""
+    root, hub = logging.getLogger(), logging.getLogger("luminai")
+    kept, levels = root.handlers[:], (root.level, hub.level)
+    records = Records()
+    root.handlers[:] = [records]
+    root.setLevel(logging.DEBUG)
+    hub.setLevel(logging.DEBUG)
+    try:
+        yield records
+    finally:
+        root.handlers[:] = kept
+        root.setLevel(levels[0])
+        hub.setLevel(levels[1])

@@ -17,16 +17,17 @@ _ITEMS_MOST: Final = 4
 _WIDE: Final = 10**6
 
 
-def from_schema(schema: Mapping[str, Any], *, secret: str = "env:LUMINAI_SAMPLE") -> SearchStrategy[Any]:  # noqa: S107 - a reference, no secret
+def from_schema(schema: Mapping[str, Any], *, root: Mapping[str, Any] | None = None, secret: str = "env:LUMINAI_SAMPLE") -> SearchStrategy[Any]:  # noqa: S107 - a reference, no secret
     """Return a strategy of values that the schema accepts.
 
     Args:
+        root: The document that references point into; ``schema`` itself otherwise.
         secret: The reference that stands in every setting that is a secret.
 
     Raises:
         NotImplementedError: a keyword that is not understood; it is named.
     """
-    return _Maker(schema, secret).make(schema)
+    return _Maker(root if root is not None else schema, secret).make(schema)
 
 
 _KNOWN: Final = frozenset(
@@ -125,7 +126,7 @@ class _Maker:
             # Python's `$` also stands before a last line break; msgspec and JSON Schema read it the same way, but a person's settings have none
             whole = st.from_regex(schema["pattern"]).filter(lambda text: "\n" not in text)
             return whole.filter(lambda text: low <= len(text) <= (high if high is not None else len(text)))
-        return st.text(st.characters(exclude_categories=("Cs",)), min_size=low, max_size=min(high if high is not None else low + _TEXT_MOST, low + _TEXT_MOST))
+        return st.text(st.characters(codec="utf-8"), min_size=low, max_size=min(high if high is not None else low + _TEXT_MOST, low + _TEXT_MOST))
 
     def _array(self, schema: Mapping[str, Any]) -> SearchStrategy[Any]:
         from hypothesis import strategies as st

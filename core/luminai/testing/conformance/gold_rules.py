@@ -1,0 +1,74 @@
+"""Gold rules: whole contracts, whole types, a swap under load."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from luminai.testing.conformance.rules import CannotTell, RuleBroken
+from luminai.testing.conformance.subject import Subject
+
+SUITES: Final = {
+    "personas": "PersonaContract",
+    "resonance_calculators": "CalculatorContract",
+    "ai_providers": "AIProviderContract",
+    "storage_backends": "StorageContract",
+}
+SUBJECT_VARIABLE: Final = "LUMINAI_CONFORMANCE_SUBJECT"
+"""Names the file that tells the process of the suites what to test."""
+
+
+def contracts_are_kept(subject: Subject) -> str:
+    """G01."""
+    families = [family for family in SUITES if family in subject.manifest.provides]
+    if "payment_providers" in subject.manifest.provides:
+        raise CannotTell("a payment provider needs its sandbox: subclass PaymentContract in the plugin's own tests")
+    if not families:
+        return "It provides nothing that has a suite."
+    if subject.manifest.network and {"ai_providers", "storage_backends"} & set(families):
+        raise CannotTell(f"it calls {', '.join(subject.manifest.network)}: subclass the suites in the plugin's own tests")
+    if find_spec("pytest") is None or find_spec("hypothesis") is None:
+        raise CannotTell("pytest and hypothesis are not installed")
+    with subject.folder() as folder:
+        told = {"plugin": subject.plugin, "installed": subject.installed, "settings": subject.settings}
+        (folder / "subject.json").write_bytes(msgspec.json.encode(told))
+        module = Path(__file__).with_name("contract_tests.py")
+        options = ["-q", "--tb=line", "-rfE", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={folder}", "--import-mode=importlib"]
+        env = os.environ | {SUBJECT_VARIABLE: str(folder / "subject.json"), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        command = [sys.executable, "-m", "pytest", str(module), *options]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - our own suites
+    lines = done.stdout.strip().splitlines()
+    if done.returncode:
+        failed = [line.partition("::")[2] or line for line in lines if line.startswith(("FAILED", "ERROR"))]
+        raise RuleBroken("; ".join(failed[:6]) or (done.stdout + done.stderr).strip()[-500:])
+    return f"{', '.join(SUITES[family] for family in families)}: {lines[-1].strip('= ') if lines else ''}"
+
+
+def types_are_strict(subject: Subject) -> str:
+    """G02."""
+    folder = Path(subject.plugin.package_dir)
+    if not (folder / "py.typed").exists():
+        raise RuleBroken("py.typed is not there")
+    if find_spec("mypy") is None:
+        raise CannotTell("mypy is not installed")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "luminai" / "mypy"
+    options = ["--strict", "--config-file=", f"--cache-dir={cache}", "--no-error-summary", "--disable-error-code=import-untyped"]
+    # version files have names that are no module's, and Alembic alone reads them
+    command = [sys.executable, "-m", "mypy", *options, "--exclude", "/migrations/versions/", folder.name]
+    env = os.environ | {"MYPYPATH": str(folder.parent)}
+    done = subprocess.run(command, cwd=folder.parent, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - mypy on the plugin
+    if done.returncode:
+        found = [line for line in (done.stdout + done.stderr).splitlines() if ": error:" in line] or [done.stderr.strip()[-300:]]
+        raise RuleBroken(f"{len(found)} errors, first: {found[0]}")
+    return "mypy --strict finds nothing"
+
+
+def swap_under_load(subject: Subject) -> str:
+    """G03."""
+    raise CannotTell(f"swapping {subject.id} under load is not connected yet")
