@@ -36,14 +36,18 @@ def check(terminal: HubTerminal, plugin: str | None, level: str, settings: Path 
     # by name: the suite stands above the command in the order of rooms, and is loaded for this command alone
     conformance: Any = import_module("luminai.testing.conformance")
     given = _settings(settings) if settings else None
+    from luminai.host.conformance_record import keep_record
     from luminai.host.discovery import installed_plugins
 
-    ids = [plugin] if plugin else [one.id for one in installed_plugins()]
+    known = {one.id: one for one in installed_plugins()}
+    ids = [plugin] if plugin else list(known)
     wanted = conformance.Level(level)
     results = []
     for plugin_id in ids:
         terminal.say(f"Checking {plugin_id} …")
-        results.append(conformance.check_plugin(plugin_id, level=wanted, settings=given))
+        result = conformance.check_plugin(plugin_id, level=wanted, settings=given)
+        results.append(result)
+        keep_record(known[plugin_id], result.level, [rule.id for rule in result.rules if rule.outcome == "failed"])
     data = msgspec.to_builtins(results)
     if as_json or not terminal.is_tty:
         terminal.write(msgspec.json.encode(data[0] if plugin else data).decode() + "\n")

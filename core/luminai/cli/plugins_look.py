@@ -11,7 +11,7 @@ from luminai.cli.exits import FOUND_PROBLEMS
 from luminai.cli.terminal import HubTerminal
 from luminai.contracts.errors import HubError, NotFound
 
-COLUMNS = ("id", "state", "version", "reason", "title")
+COLUMNS = ("id", "state", "version", "conformance", "reason", "title")
 
 
 @click.command("list")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from litestar import Request, Response, get, post, put
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from luminai.contracts.errors import InvalidInput, NotFound
 from luminai.contracts.identity import policy
+from luminai.host.conformance_record import known_levels
 from luminai.host.desired import Change
 from luminai.host.nodes import Node
 from luminai.host.report import PluginStatus, StartupReport
@@ -67,12 +69,12 @@ def _looking(hub: Hub) -> Sequence[Any]:
         """List every plugin: declared, installed, running."""
         every = sorted(hub.report.plugins, key=lambda one: one.id)
         rest = [one for one in every if cursor is None or one.id > cursor]
-        return Page(rest[:limit], rest[limit - 1].id if len(rest) > limit else None)
+        return Page(await _with_levels(hub, rest[:limit]), rest[limit - 1].id if len(rest) > limit else None)
 
     @get("/api/admin/plugins/{plugin:str}", opt=policy("hub:plugins"))
     async def show_plugin(plugin: FromPath[str]) -> PluginStatus:
         """Show one plugin."""
-        return _find(hub, plugin)
+        return (await _with_levels(hub, [_find(hub, plugin)]))[0]
 
     @get("/api/admin/changes", opt=policy("hub:plugins"))
     async def list_changes(limit: page_limit = 20, cursor: page_cursor = None) -> Page[Change]:
@@ -164,6 +166,12 @@ def _find(hub: Hub, plugin: str) -> PluginStatus:
     if status is None:
         raise NotFound(f"There is no plugin {plugin}.", code="plugin-not-found", hint="`luminai plugins list` shows them.")
     return status
+
+
+async def _with_levels(hub: Hub, statuses: list[PluginStatus]) -> list[PluginStatus]:
+    wanted = {status.id for status in statuses}
+    levels = await asyncio.to_thread(known_levels, [one for one in hub.installed() if one.id in wanted])
+    return [replace(status, conformance=levels.get(status.id, "")) for status in statuses]
 
 
 async def _generations(hub: Hub) -> Generations:

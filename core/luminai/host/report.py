@@ -52,7 +52,10 @@ class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PluginStatus(Struct, frozen=True, kw_only=True):
-    """One plugin: declared in config, installed on disk, running in this process."""
+    """One plugin: declared in config, installed on disk, running in this process.
+
+    ``conformance`` is the level that was computed here for exactly these files, empty when none was.
+    """
 
     id: str
     title: str = ""
@@ -77,6 +80,7 @@ class PluginStatus(Struct, frozen=True, kw_only=True):
     grants: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
     timings_ms: dict[str, float] = {}
+    conformance: str = ""
 
 
 class StartupReport(Struct, frozen=True, kw_only=True):
