@@ -93,7 +93,6 @@ def changed(home: Home) -> dict[str, Any]:
     return {row["key"]: (row["default"], row["value"]) for row in home.data("config", "diff")["settings"]}
 
 
-@pytest.mark.shows("LR-78c")
 def test_check__and_its_old_name__list_all_problems(home: Home) -> None:
     assert wrong(home) == []
     append(home, SECTION.replace("api-key", "api_key").replace("https://", "ftp://"))
@@ -102,7 +101,7 @@ def test_check__and_its_old_name__list_all_problems(home: Home) -> None:
     assert (old.returncode, old.stdout) == (7, home.run("config", "check").stdout)
     assert "validate" not in home.run("config", "--help").stdout
     assert "Did you mean 'check'?" in home.run("config", "chek").stderr
-    (home.folder / "config.toml").write_text("[server]\nport = 'x'\n")
+    (home.folder / "config.toml").write_text("[hub]\nstrict = 'x'\n")
     for command in (("check",), ("diff",), ("adopt",), ("test", "chat")):
         assert home.run("config", *command).returncode == 7
 
@@ -111,8 +110,9 @@ def test_diff__names_default_value_and_origin__and_shows_no_secret(home: Home) -
     append(
         home,
         SECTION
-        + "tries = 3\nheaders = { accept = 'text/plain' }\nkeys = { one = 'file:/run/one', two = 'literal-two' }\nmistyped = 'literal-three'\n"
-        + "tree = { host = 'deep', weight = 3.0 }\n[plugins.elsewhere]\nenabled = false\nconfig = { token = 'literal-four' }\n[server]\ndrain-seconds = 5\n",
+        + "tries = 3\nheaders = { accept = 'text/plain' }\nkeys = { one = 'file:/run/one', two = 'literal-two' }\n"
+        + "mistyped = 'literal-three'\ntree = { host = 'deep', weight = 3.0 }\n"
+        + "[plugins.elsewhere]\nconfig = { token = 'literal-four' }\n[server]\ndrain-seconds = 5\n",
     )
     home.env |= {"LUMINAI_DATABASE_URL": "postgresql://hub:literal-five@db/hub", "LUMINAI_PLUGINS__CHAT__CONFIG__TURNS_AT_ONCE": "7"}
     home.env["LUMINAI_URL"] = "http://127.0.0.1:9"
@@ -126,7 +126,7 @@ def test_diff__names_default_value_and_origin__and_shows_no_secret(home: Home) -
     found = {row["key"]: row for row in json.loads(done.stdout)["settings"]}
     values = {name: (row["default"], row["value"]) for name, row in found.items() if name.startswith(("plugins.remote", "plugins.else", "server"))}
     assert values == {
-        "plugins.elsewhere.config": ({}, "(hidden)") if "plugins.elsewhere.config" in values else None,
+        "plugins.elsewhere.config": ({}, "(hidden)"),
         "plugins.remote.config.api-key": (None, "env:REMOTE_KEY"),
         "plugins.remote.config.base-url": (None, "https://example.org"),
         "plugins.remote.config.headers": ({}, {"accept": "text/plain"}),
@@ -161,6 +161,9 @@ def test_adopt__in_a_file_of_its_own__makes_wishes_permanent(hub: Home) -> None:
     text = hub.run("config", "adopt").stdout
     assert re.search(rf"# chat: \d{{4}}-\d\d-\d\d \d\d:\d\d UTC by {author}\n\[plugins.chat\]\nenabled = false\n", text)
     assert tomllib.loads(text) == {"plugins": {"chat": {"enabled": False}, "ai-offline": {"config": {"max-quotes": 2, "languages": ["english"]}}}}
+    named = hub.env.pop("LUMINAI_URL")
+    assert hub.run("config", "adopt").stdout == text, "the hub that holds the database is asked"
+    hub.env["LUMINAI_URL"] = named
     stronger = {**hub.env, "LUMINAI_PLUGINS__CHAT__ENABLED": "true"}
     hub.env, kept = stronger, hub.env
     assert "environment LUMINAI_PLUGINS__CHAT__ENABLED wins over this" in hub.run("config", "adopt").stdout
@@ -180,13 +183,25 @@ def test_wishes__without_a_hub__are_read_from_its_database__and_those_of_the_hub
     )
     plugin = home.folder.parent / "site" / "luminai_remote" / "plugin.py"
     plugin.write_text(plugin.read_text().replace("ctx.config.api_key", 'raise RuntimeError("no\\n[hub]\\nstrict = true")'))
+    assert home.data("plugins", "why", "remote")["state"] == "quarantined", "answered by a hub in the command's process"
     home.data("plugins", "disable", "chat")
     rows = {row["key"]: row for row in home.data("config", "diff")["run_time"]}
-    assert rows["plugins.chat.enabled"]["changed_by"] == "local"
+    assert rows["plugins.chat.enabled"]["changed_by"] == "command line"
     assert rows["plugins.remote.enabled"]["changed_by"].startswith("hub: no")
     text = home.run("config", "adopt").stdout
     assert tomllib.loads(text) == {"plugins": {"chat": {"enabled": False}}}
     assert "# [plugins.remote]\n# enabled = false\n" in text
+
+
+@pytest.mark.postgres
+def test_wishes__on_postgresql__are_read_without_making_tables(home: Home, own_postgres_url: str) -> None:
+    home.env["DATABASE_URL"] = own_postgres_url.replace("postgres@", "postgres:literal@")
+    done = home.run("config", "diff")
+    assert "literal" not in done.stdout
+    assert json.loads(done.stdout)["run_time"] == []
+    assert {row["revision"] for row in home.data("db", "plan")} == {""}, "looking makes no tables"
+    home.data("plugins", "disable", "chat")
+    assert [row["key"] for row in home.data("config", "diff")["run_time"]] == ["plugins.chat.enabled"]
 
 
 @pytest.mark.parametrize("plugin", OWN)
@@ -210,6 +225,7 @@ def test_scaffold__of_every_own_plugin__passes_the_check_as_it_is_and_with_every
 def test_scaffold__required_nested_and_secret_settings(home: Home) -> None:
     text = home.run("config", "scaffold", "remote").stdout
     append(home, "\n" + text)
+    assert "already" in home.run("config", "scaffold", "remote").stderr
     assert tomllib.loads(text) == {"plugins": {"remote": {"enabled": True, "config": {"api-key": "env:API_KEY", "base-url": ""}}}}
     assert "# The key. [hub] strict = true A reference such as env:NAME" in text
     assert wrong(home) == ["plugins.remote.config.base-url"], "a placeholder that does not fit is told"
@@ -273,7 +289,7 @@ def test_whole_schema__turns_references_of_a_plugin_to_itself__and_follows_none_
     assert not fits("tree", {"root": {"next": {"next": {"other": "x"}}}})
     assert fits("away", {"a": 1})
     assert not fits("none", {"a": 1})
-    assert "127.0.0.1" not in json.dumps([value for value in _references(schema)])
+    assert "127.0.0.1" not in " ".join(_references(schema))
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
@@ -89,6 +90,7 @@ def scaffold(terminal: HubTerminal, plugin: str) -> None:
       luminai config scaffold chat
       luminai config scaffold chat >> config.toml
     """
+    from luminai.config.positions import lookup
     from luminai.config.scaffold import scaffold as section_of
     from luminai.contracts.errors import ConfigRejected
     from luminai.host.discovery import installed_plugins
@@ -97,7 +99,11 @@ def scaffold(terminal: HubTerminal, plugin: str) -> None:
     found = find_plugin(plugin, installed_plugins())
     if found.manifest is None:
         raise ConfigRejected(f"The manifest of {plugin} cannot be used: {found.problem}", code="bad-manifest", errors=found.errors)
-    terminal.write(section_of(found.manifest, committed_schema(found)))
+    text = section_of(found.manifest, committed_schema(found))
+    with contextlib.suppress(ConfigRejected):  # a file that cannot be read is no reason to print nothing
+        if lookup(terminal.configuration().table, ("plugins", plugin)) is not None:
+            terminal.say(f"The configuration has [plugins.{plugin}] already; a table cannot stand twice in one file.")
+    terminal.write(text)
 
 
 @click.command()

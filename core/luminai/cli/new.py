@@ -157,8 +157,8 @@ def _git(folder: Path, *command: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run([*_GIT, *command], cwd=folder, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - no shell
     if done.returncode:
-        said = _last_line(done.stderr)
-        raise HubError(f"git could not keep the template in {folder}: {said}", code="template-not-kept", hint=f"Remove {folder} and try again.")
+        hint = f"Try again; if it stays, remove {folder}."
+        raise HubError(f"git could not keep the template: {_last_line(done.stderr)}", code="template-not-kept", hint=hint)
     return done.stdout
 
 
@@ -174,7 +174,9 @@ def _run(command: list[str], *, asks: bool) -> None:
     refused = _REFUSED.search(done.stderr)
     if refused:
         raise InvalidInput(f"{refused[1]} is refused: {refused[2]}.", code="answer-refused", hint="Give another value.")
-    hint = "--update needs a folder under git in which everything is committed." if "update" in command else "Nothing was kept; try again."
+    hint = "Nothing was kept; try again."
+    if "update" in command:
+        hint = "The folder must be under git, all of it committed, and not from a newer template."
     raise HubError(f"copier failed: {_last_line(done.stderr)}", code="copier-failed", hint=hint)
 
 

@@ -166,8 +166,11 @@ def _statuses(terminal: HubTerminal) -> list[dict[str, Any]]:
     except HubError as error:
         if error.code not in ("hub-unreachable", "not-signed-in"):
             raise
+        from luminai.host.conformance_record import known_levels
+        from luminai.host.discovery import installed_plugins
         from luminai.host.doctor import examine
 
         terminal.say("Not signed in to a running hub: this is what is installed and configured.")
+        levels = known_levels(installed_plugins())
         every: list[dict[str, Any]] = msgspec.to_builtins(examine(terminal.configuration()))
-        return every
+        return [one | {"conformance": levels.get(one["id"], "")} for one in every]

@@ -39,7 +39,7 @@ def changes(config: Configuration, schema: Mapping[str, Any]) -> list[Changed]:
     return [
         Changed(
             key=".".join(leaf.path),
-            default=shown(leaf.default, leaf.schema, schema) if leaf.default is not None else None,
+            default=leaf.default,
             value=shown(leaf.value, leaf.schema, schema),
             origin=str(config.origin(leaf.path)),
         )

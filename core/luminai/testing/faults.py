@@ -17,9 +17,9 @@ from typing import Any, Final, Literal
 from luminai.contracts.hookspecs import hookimpl
 from luminai.host.discovery import InstalledPlugin, installed_plugins
 from luminai.host.hooks import CONTRIBUTIONS, LIFECYCLE
-from luminai.testing.stepping import Reached, cancel_at, cancel_everywhere
+from luminai.testing.stepping import Reached, cancel_at, cancel_everywhere, hang_at
 
-__all__ = ["PHASES", "Calls", "Reached", "cancel_at", "cancel_everywhere", "cancel_hook", "fail", "full_disk", "hang"]
+__all__ = ["PHASES", "Calls", "Reached", "cancel_at", "cancel_everywhere", "cancel_hook", "fail", "full_disk", "hang", "hang_hook"]
 PHASES: Final = ("import", "bind", "collect", "check", "migrate")
 """Phases that can be made to fail beside the hooks; the phase ``start`` is the hook ``start``."""
 
@@ -96,20 +96,23 @@ def hang(plugin: str | InstalledPlugin, hook: str, *, when: Literal["instead", "
 def cancel_hook(plugin: str | InstalledPlugin, hook: str, n: int) -> Iterator[list[Reached[Any]]]:
     """Cancel a lifecycle hook's own code at its ``n``-th await (1 is the first), each time that it is called; yields what came of it."""
     outcomes: list[Reached[Any]] = []
-    installed = _installed(plugin)
-    kind = _class(installed)
-    original = inspect.getattr_static(kind, hook)
-    taken = _taken(original)
 
-    async def cancelled(self: Any, ctx: Any) -> Any:
-        outcome = await cancel_at(lambda: original(self, **{name: {"ctx": ctx}[name] for name in taken}), n)
+    async def cancelled(call: Callable[[], Any]) -> Any:
+        outcome = await cancel_at(call, n)
         outcomes.append(outcome)
         if outcome.error is not None:
             raise outcome.error
         return outcome.result
 
-    with _replaced(kind, hook, hookimpl(cancelled)):
+    with _around(_installed(plugin), hook, cancelled):
         yield outcomes
+
+
+@contextmanager
+def hang_hook(plugin: str | InstalledPlugin, hook: str, n: int) -> Iterator[None]:
+    """Have a lifecycle hook's own code wait without end at its ``n``-th await, until a cancellation reaches it there."""
+    with _around(_installed(plugin), hook, lambda call: hang_at(call, n)):
+        yield
 
 
 @contextmanager
@@ -178,6 +181,22 @@ def _wrapped(installed: InstalledPlugin, hook: str, *, before: Callable[[], Any]
     shown = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("self", *spec.arguments)]
     function.__signature__ = inspect.Signature(shown)
     with _replaced(kind, hook, hookimpl(function)):
+        yield
+
+
+@contextmanager
+def _around(installed: InstalledPlugin, hook: str, run: Callable[[Callable[[], Any]], Any]) -> Iterator[None]:
+    """Have ``run`` call a lifecycle hook that takes at most ``ctx``."""
+    kind = _class(installed)
+    original = inspect.getattr_static(kind, hook, None)
+    if original is None:
+        raise ValueError(f"{installed.id} does not implement {hook}")
+    taken = _taken(original)
+
+    async def asynchronous(self: Any, ctx: Any) -> Any:
+        return await run(lambda: original(self, **({"ctx": ctx} if "ctx" in taken else {})))
+
+    with _replaced(kind, hook, hookimpl(asynchronous)):
         yield
 
 

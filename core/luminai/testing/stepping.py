@@ -60,12 +60,19 @@ async def cancel_everywhere(
     raise AssertionError(f"it awaits more than {most} times")
 
 
-class _Stepper:
-    """Awaits a coroutine by hand, counts its suspensions, and cancels its own task at the ``n``-th."""
+async def hang_at(factory: Callable[[], Coroutine[Any, Any, T]], n: int) -> T:
+    """Run a coroutine and let it wait without end at its ``n``-th suspension: only a cancellation of the caller goes through to it."""
+    result: T = await _Stepper(factory(), n, hang=True)
+    return result
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], n: int) -> None:
+
+class _Stepper:
+    """Awaits a coroutine by hand, counts its suspensions, and at the ``n``-th cancels its own task, or never goes on."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], n: int, *, hang: bool = False) -> None:
         self._coroutine = coroutine
         self._n = n
+        self._hang = hang
         self._count = 0
         self.reached = False
 
@@ -80,13 +87,18 @@ class _Stepper:
             except StopIteration as done:
                 return done.value
             self._count += 1
-            if self._count == self._n:
-                self.reached = True
-                task = asyncio.current_task()
-                if task is not None:  # once this step is over the task waits, and can be cancelled where it waits
-                    asyncio.get_running_loop().call_soon(task.cancel)
+            is_here = self._count == self._n
+            self.reached = self.reached or is_here
             try:
-                argument = yield waited_for
+                if is_here and self._hang:
+                    yield from asyncio.Event().wait().__await__()
+                elif is_here:
+                    task = asyncio.current_task()
+                    if task is not None:  # once this step is over the task waits, and can be cancelled where it waits
+                        asyncio.get_running_loop().call_soon(task.cancel)
+                    argument = yield waited_for
+                else:
+                    argument = yield waited_for
             except BaseException as thrown:  # noqa: BLE001 - handed on as it came, the cancellation above all
                 step, argument = self._coroutine.throw, thrown
             else:

@@ -133,7 +133,7 @@ _SILVER: Final = (
         reason="Operators change their mind while a plugin starts.",
         fix="Never catch `CancelledError` and go on; hand what was opened to `ctx.own` at once.",
         check=silver_fault_rules.cancelled_start_is_clean,
-        needs=("B11",),
+        needs=("S02",),
     ),
     Rule(
         id="S04",
