@@ -318,3 +318,12 @@ def test_comments__whatever_an_author_writes__nothing_leaves_them(text: str, tit
     schema = {"properties": {name: {"type": "string", "description": text, "default": title}}}
     manifest = Manifest(manifest=1, id="odd", title=title, summary=text, api=">=1.0")
     assert tomllib.loads(scaffold(manifest, schema)) == {"plugins": {"odd": {"enabled": True, "config": {}}}}
+
+
+def test_list_and_explain__show_no_secret(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.env["LUMINAI_DATABASE__URL"] = "postgresql://hub:hunter2@db.example/hub"
+    assert "hunter2" not in home.run("config", "list").stdout
+    told = home.data("config", "explain", "database.url")[-1]
+    assert told["value"] == "postgresql://hub:(hidden)@db.example/hub"
+    assert home.data("config", "explain", "server.port")[-1]["value"] == 9

@@ -107,14 +107,13 @@ WHOLE = (
 
     @hookimpl
     async def start(self, ctx: PluginContext) -> None:
-        self.task = ctx.spawn(asyncio.Event().wait(), name="wait")
+        ctx.spawn(asyncio.Event().wait(), name="wait")
         await ctx.run_sync(len, "abc")
         await asyncio.sleep(0)
 
     @hookimpl
     async def stop(self) -> None:
-        if isinstance(getattr(self, "task", None), asyncio.Task):
-            self.task.cancel()
+        await asyncio.sleep(0)
 """
 )
 STEP = """

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from luminai.cli.exits import INVALID
 from luminai.cli.terminal import HubTerminal
 from luminai.contracts.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from luminai.config.layers import Setting
 
 
 @click.command()
@@ -62,7 +67,7 @@ def explain(terminal: HubTerminal, key: str) -> None:
     chain = terminal.configuration().explain(key)
     if not chain:
         raise NotFound(f"There is no setting {key}.", code="unknown-setting", hint="`luminai config list` shows all that are set.")
-    terminal.emit([_row(step) for step in chain], columns=("origin", "value"))
+    terminal.emit(_rows(chain), columns=("origin", "value"))
 
 
 @click.command("list")
@@ -74,7 +79,7 @@ def list_settings(terminal: HubTerminal) -> None:
     Examples:
       luminai config list
     """
-    terminal.emit([_row(step) for step in terminal.configuration().items()], columns=("key", "value", "origin"))
+    terminal.emit(_rows(terminal.configuration().items()), columns=("key", "value", "origin"))
 
 
 @click.command()
@@ -130,5 +135,17 @@ def schema(terminal: HubTerminal, plugin: str | None) -> None:
     terminal.write(to_json(found, pretty=terminal.options.pretty or terminal.is_tty) + "\n")
 
 
-def _row(step: Any) -> dict[str, Any]:
-    return {"key": step.key, "value": step.value, "origin": str(step.origin)}
+def _rows(steps: Iterable[Setting]) -> list[dict[str, Any]]:
+    """Return settings as they may be shown: of a secret its reference only, no password in an address."""
+    from luminai.config.whole import member, shown
+    from luminai.host.discovery import installed_plugins
+    from luminai.host.schemas import configuration_schema
+
+    root = configuration_schema(installed_plugins())
+    rows = []
+    for step in steps:
+        schema: Mapping[str, Any] | None = root
+        for name in step.key.split("."):
+            schema = member(schema, name, root) if schema is not None else None
+        rows.append({"key": step.key, "value": shown(step.value, schema, root), "origin": str(step.origin)})
+    return rows
