@@ -111,7 +111,13 @@ def cancel_hook(plugin: str | InstalledPlugin, hook: str, n: int) -> Iterator[li
 @contextmanager
 def hang_hook(plugin: str | InstalledPlugin, hook: str, n: int) -> Iterator[None]:
     """Have a lifecycle hook's own code wait without end at its ``n``-th await, until a cancellation reaches it there."""
-    with _around(_installed(plugin), hook, lambda call: hang_at(call, n)):
+    kept: list[asyncio.Task[Any] | None] = []
+
+    async def hung(call: Callable[[], Any]) -> Any:
+        kept.append(asyncio.current_task())  # a task that resists and that nobody holds would be collected unseen
+        return await hang_at(call, n)
+
+    with _around(_installed(plugin), hook, hung):
         yield
 
 

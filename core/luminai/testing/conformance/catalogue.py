@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from luminai.testing.conformance import gold_rules, import_rule, migration_rule, running_rules, silver_fault_rules, silver_rules, static_rules
+from luminai.testing.conformance import (
+    gold_rules,
+    import_rule,
+    migration_rule,
+    running_rules,
+    silver_fault_rules,
+    silver_rules,
+    static_rules,
+    swap_rule,
+)
 from luminai.testing.conformance.rules import Level, Rule
 
 _BRONZE: Final = (
@@ -206,7 +215,7 @@ _GOLD: Final = (
         title="Swapped under load, no request fails",
         reason="Plugins are changed while people use them.",
         fix="Keep what outlives a swap in the database; stop ends nothing that a request still uses.",
-        check=gold_rules.swap_under_load,
+        check=swap_rule.swap_under_load,
         needs=("B11",),
     ),
 )

@@ -31,6 +31,8 @@ def watch(event, arguments):
         writes = (isinstance(mode, str) and set(mode) & set("wax+")) or (isinstance(flags, int) and flags & WRITES and not isinstance(mode, str))
         if writes and "__pycache__" not in str(path) and str(path) != os.devnull:
             seen.append(f"it opens {path} for writing")
+    elif event == "ctypes.dlopen" and arguments[0] is None:
+        return  # `import ctypes` itself opens the running program
     elif event.startswith(PLAIN) and event not in QUIET and "__pycache__" not in str(arguments[:1]):
         seen.append(f"{event} {' '.join(map(repr, arguments))[:120]}")
 sys.addaudithook(watch)
