@@ -82,6 +82,11 @@ fresh: $(STAMP) ## Check that everything generated is fresh
 check: lint types fresh $(TEMPLATE_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
 	@$(MAKE) --no-print-directory test-postgres ARGS="-q"
 	@LUMINAI_REQUIRE_SERVICES=1 $(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory conformance
+
+.PHONY: conformance
+conformance: $(STAMP) ## Run the conformance rules over all plugins, up to gold (PLUGIN=chat for one)
+	@$(BIN)/luminai --output table plugins check --level gold $(PLUGIN)
 
 .PHONY: bench
 bench: $(STAMP) ## Run the benchmarks
