@@ -250,7 +250,7 @@ def test_b08__name_of_others(plugins, code: str, more: dict[str, Any], said: str
             + ROUTES.replace("return [hello]", "return [hello, raw]").replace(
                 "        return [hello, raw]",
                 "        from litestar import asgi\n\n"
-                "        @asgi('/api/notes/raw', opt=policy('notes:read'))\n"
+                "        @asgi('/api/notes/raw', opt=policy('notes:read'), copy_scope=True)\n"
                 "        async def raw(scope: Any, receive: Any, send: Any) -> None:\n"
                 "            await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
                 "            await send({'type': 'http.response.body', 'body': b'open'})\n\n"
@@ -314,8 +314,7 @@ def test_s02__start_that_resists_its_deadline(plugins) -> None:
     [
         ("try:\n            await asyncio.sleep(0)\n        except asyncio.CancelledError:\n            pass", "await 1: start swallowed"),
         (
-            "import os\n        await asyncio.sleep(0)\n        number = os.open(__file__, os.O_RDONLY)\n"
-            "        await asyncio.sleep(0)\n        os.close(number)",
+            "import os\n        await asyncio.sleep(0)\n        number = os.open(__file__, 0)\n        await asyncio.sleep(0)\n        os.close(number)",
             "await 2: descriptor",
         ),
     ],

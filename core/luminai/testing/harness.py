@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,9 +12,11 @@ from typing import Any
 from luminai.config.layers import Configuration, Layer
 from luminai.contracts.context import Clock
 from luminai.contracts.identity import Actor
+from luminai.data.sqlite import FILE_NAME
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.hub import Hub
 from luminai.host.report import PluginStatus
+from luminai.host.supervisor import Outcome
 from luminai.http.inprocess import InProcessClient
 from luminai.testing import postgres
 
@@ -41,6 +44,23 @@ class HubUnderTest:
         """Return all that the hub says about a plugin."""
         return next(status for status in self.hub.report.plugins if status.id == plugin)
 
+    async def swap(self, plugin: str, *, enabled: bool | None = None, config: Mapping[str, Any] | None = None, cascade: bool = False) -> Outcome:
+        """Turn a plugin on or off, or change its settings, in the running hub as an operator does; without either, build it anew.
+
+        Returns when the replaced plugins are stopped.
+
+        Raises:
+            ChangeRefused: it cannot run that way; everything stayed as it was.
+        """
+        hub = self.hub
+        update = {}
+        if enabled is not None or config is not None:
+            is_on = self.status(plugin).running if enabled is None else enabled
+            update = {plugin: hub.desired.wish(plugin, is_on, by="test", config=dict(config) if config else None)}
+        done = await hub.supervisor.change(update, by="test", summary=f"swap {plugin}", cascade=cascade, renew=frozenset({plugin}))
+        await hub.supervisor.settle()
+        return done
+
     def provide(self, family: str, *items: Any, owner: str = "test") -> None:
         """Offer doubles to the plugins of the serving generation, as a plugin ``owner`` would; ``family`` as in ``ai_providers``."""
         self.hub.generation.wiring.providers.add(family, owner, items)
@@ -54,6 +74,7 @@ async def running_hub(
     installed: Sequence[InstalledPlugin] | None = None,
     folder: Path | None = None,
     database_url: str = "",
+    upgrade_from: Path | None = None,
     clock: Clock | None = None,
 ) -> AsyncIterator[HubUnderTest]:
     """Start a hub with ``plugins`` and stop it at the end.
@@ -65,10 +86,14 @@ async def running_hub(
         installed: Plugins to know instead of the installed ones.
         folder: Folder of config.toml and data; a temporary one otherwise.
         database_url: PostgreSQL instead of SQLite; `LUMINAI_TEST_POSTGRES` names a server for all tests.
+        upgrade_from: A SQLite file that an earlier release of a plugin left; the hub starts on a copy of it and migrates it.
     """
     with tempfile.TemporaryDirectory(prefix="luminai-test-") as temporary:
         base = folder or Path(temporary)
-        on_server = bool(postgres.server()) and not database_url
+        on_server = bool(postgres.server()) and not database_url and upgrade_from is None
+        if upgrade_from is not None:
+            (base / "data").mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(upgrade_from, base / "data" / FILE_NAME)
         database_url = await postgres.database_for(base) if on_server else database_url
         every = ["anonymous-routes", "secrets", "site-root"]
         sections = {plugin: {"enabled": True, "approve": every, "config": dict((config or {}).get(plugin, {}))} for plugin in plugins}
