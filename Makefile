@@ -48,6 +48,10 @@ run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
 test: $(STAMP) $(TEMPLATE_STAMP) ## Run the tests (ARGS="-k name" for some)
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: slow
+slow: $(STAMP) $(TEMPLATE_STAMP) ## Run the long proofs
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
 .PHONY: test-postgres
 test-postgres: $(STAMP) $(TEMPLATE_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
 	@LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432} $(BIN)/python -m pytest tests/host tests/http plugins $(ARGS)
@@ -82,6 +86,7 @@ fresh: $(STAMP) ## Check that everything generated is fresh
 check: lint types fresh $(TEMPLATE_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
 	@$(MAKE) --no-print-directory test-postgres ARGS="-q"
 	@LUMINAI_REQUIRE_SERVICES=1 $(BIN)/python -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory slow ARGS="-q"
 	@$(MAKE) --no-print-directory conformance
 
 .PHONY: conformance

@@ -105,15 +105,18 @@ WHOLE = (
 
         return [HealthCheck(name="token", check=check)]
 
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
     @hookimpl
     async def start(self, ctx: PluginContext) -> None:
-        ctx.spawn(asyncio.Event().wait(), name="wait")
+        ctx.spawn(self.over.wait(), name="wait")
         await ctx.run_sync(len, "abc")
         await asyncio.sleep(0)
 
     @hookimpl
     async def stop(self) -> None:
-        await asyncio.sleep(0)
+        self.over.set()
 """
 )
 STEP = """
@@ -273,7 +276,7 @@ def test_b10__settings_that_take_anything(plugins) -> None:
     ("line", "said"),
     [
         ("threading.Thread(target=threading.Event().wait, args=(20,), daemon=True, name='left').start()", "thread left"),
-        ("asyncio.get_running_loop().create_task(asyncio.Event().wait(), name='left')", "task left"),
+        ("self.kept = asyncio.get_running_loop().create_task(asyncio.Event().wait(), name='left')", "task left"),
         ("import os; os.open(__file__, os.O_RDONLY)", "descriptor"),
     ],
     ids=["thread", "task", "descriptor"],
@@ -314,7 +317,7 @@ def test_s02__start_that_resists_its_deadline(plugins) -> None:
     [
         ("try:\n            await asyncio.sleep(0)\n        except asyncio.CancelledError:\n            pass", "await 1: start swallowed"),
         (
-            "import os\n        await asyncio.sleep(0)\n        number = os.open(__file__, 0)\n        await asyncio.sleep(0)\n        os.close(number)",
+            "import os\n        await asyncio.sleep(0)\n        fd = os.open(__file__, 0)\n        await asyncio.sleep(0)\n        os.close(fd)",
             "await 2: descriptor",
         ),
     ],
@@ -355,7 +358,7 @@ def test_s05__limit_that_the_schema_does_not_tell(plugins) -> None:
     ("change", "said"),
     [
         (('"text": ctx.config.greeting', '"text": ctx.config.token.reveal()'), "GET /api/notes/hello"),
-        (("await asyncio.sleep(0)", 'ctx.log.info("signed in with %s", ctx.config.token.reveal())'), "log line"),
+        (('await ctx.run_sync(len, "abc")', 'ctx.log.info("signed in with %s", ctx.config.token.reveal())'), "log line"),
     ],
     ids=["answer", "log"],
 )

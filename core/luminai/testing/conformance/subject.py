@@ -25,6 +25,8 @@ from luminai.testing.harness import HubUnderTest, running_hub
 T = TypeVar("T")
 CANARY: Final = "canary-9f2c41d7b0"
 """What every secret's value begins with while a plugin is checked."""
+DRAIN_SECONDS: Final = 1.0
+"""How long a stopped plugin's requests and tasks may end by themselves; a task that runs for ever costs it at each stop."""
 HANG_SECONDS: Final = 1.0
 """Deadline of each phase in hubs whose plugin is made to hang."""
 
@@ -112,7 +114,7 @@ class Subject:
         """Run a hub with the plugin, what it requires, and nothing else."""
         plugins = (*self.requires, *((self.id,) if with_it else ()))
         wanted = {self.id: self.settings if config is None else config}
-        more: dict[str, Any] = {"hub": {"plugin-seconds": plugin_seconds}}
+        more: dict[str, Any] = {"hub": {"plugin-seconds": plugin_seconds}, "server": {"drain-seconds": DRAIN_SECONDS}}
         with self.secrets():
             async with running_hub(*plugins, config=wanted if with_it else None, settings=more, installed=self.installed, folder=folder) as hub:
                 yield hub
