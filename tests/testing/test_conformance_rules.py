@@ -12,6 +12,8 @@ from luminai.contracts.manifest import SCHEMA_FILE
 from luminai.host.discovery import InstalledPlugin
 from luminai.testing.conformance import LEVELS, RULES, Level, Outcome, check_plugin, make_result, make_subject, rules_table, rules_up_to, run_rules
 
+pytestmark = pytest.mark.slow
+
 HEAD = """
 from __future__ import annotations
 
@@ -392,6 +394,10 @@ def test_g01__persona_that_breaks_its_contract(plugins) -> None:
 
 def test_g02__untyped(plugins) -> None:
     expect_only("G02", "errors, first:", make(plugins, GOOD.replace("-> Sequence[Any]", "")))
+
+
+def test_g03__cannot_be_swapped(plugins) -> None:
+    expect_only("G03", "restart", make(plugins, manifest='reload = "restart"'))
 
 
 def test_level__a_rule_that_could_not_be_found_out__is_not_reached(plugins) -> None:
