@@ -118,11 +118,13 @@ def test_bisect__interrupted__tells_what_is_known_and_ends_its_run(home: Home, t
     pipe = tmp_path / "third-run"
     os.mkfifo(pipe)
     script = ON + f"if len(on) in (0, 5): sys.exit(bool(on))\nprint(os.getpid(), file=open({str(pipe)!r}, 'w')); import signal; signal.pause()"
-    command = [LUMINAI, "plugins", "bisect", "--", sys.executable, "-c", script]
+    # a job that a shell put into the background ignores Ctrl-C, and hands that on
+    listening = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", listening, LUMINAI, "plugins", "bisect", "--", sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=home.folder, env=home.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         running = int(pipe.read_text())
         process.send_signal(stop)
-        stdout, stderr = process.communicate()
+        stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
     assert len(json.loads(stdout)["fails_with"]) == 5
     assert "Interrupted after 3 runs" in stderr
