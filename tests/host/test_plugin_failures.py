@@ -112,6 +112,19 @@ def start_with(broken: list[InstalledPlugin], good: InstalledPlugin, *enabled: s
             """,
             "check", "routes cannot be served", "paths", id="outside-its-prefix",
         ),
+        pytest.param(
+            """
+            from litestar import asgi
+            from luminai import hookimpl, policy
+            class Plugin:
+                @hookimpl
+                def routes(self, ctx):
+                    @asgi("/api/broken/raw", opt=policy("broken:read"), copy_scope=True)
+                    async def raw(scope, receive, send): ...
+                    return [raw]
+            """,
+            "check", "routes cannot be served", "HTTP handler", id="raw-route-behind-a-policy",
+        ),
     ],
 )  # fmt: skip
 def test_plugin__broken_code__is_named_and_left_out(plugins, code: str, phase: str, expected: str, remedy: str) -> None:

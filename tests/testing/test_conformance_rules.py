@@ -261,7 +261,7 @@ def test_b08__name_of_others(plugins, code: str, more: dict[str, Any], said: str
                 "            await send({'type': 'http.response.body', 'body': b'open'})\n\n"
                 "        return [hello, raw]",
             ),
-            "/api/notes/raw answers 200",
+            "/api/notes/raw passes no guard",
         ),
     ],
     ids=["no-policy", "raw-asgi"],

@@ -15,6 +15,8 @@ from msgspec import Struct
 from luminai.contracts.errors import ProblemItem
 from luminai.contracts.identity import POLICY_KEY, RoutePolicy
 
+_RAW = ("ASGI", "WS")
+"""Handlers that Litestar runs without ``before_request``, which is where policies are checked."""
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
 
@@ -62,6 +64,8 @@ def check_routes(entries: Sequence[RouteEntry], *, prefixes: Sequence[str], anon
             problems.append(_item(entry, f"{here} declares no policy", "Add opt=policy(…) to the handler."))
         elif entry.policy.anonymous and not anonymous:
             problems.append(_item(entry, f"{here} is anonymous", 'The manifest must ask for "anonymous-routes" and config.toml approve it.'))
+        elif entry.method in _RAW and not entry.policy.anonymous:
+            problems.append(_item(entry, f"{here} passes no guard", "Its policy would not be asked: serve it with an HTTP handler such as @get."))
         slot = (entry.method, _PARAMETER.sub("{}", entry.path))
         first = slots.setdefault(slot, entry)
         if first is not entry:

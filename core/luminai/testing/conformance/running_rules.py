@@ -133,7 +133,7 @@ def _policies(status: PluginStatus) -> list[str]:
 
 def _about_policy(detail: str) -> bool:
     """The hub gives both kinds of findings the same code; the words tell them apart."""
-    return detail.endswith(("declares no policy", "is anonymous"))
+    return detail.endswith(("declares no policy", "is anonymous", "passes no guard"))
 
 
 def _foreign_tables(subject: Subject) -> Iterator[str]:
