@@ -54,6 +54,14 @@ def test_same_hub__has_nothing_to_say(home: Home, tmp_path: Path) -> None:
     assert steps["version"]["remarks"] == ["plugin API 1.0 here, 1.0 there"]
 
 
+@pytest.mark.slow
+def test_rules__of_the_next_hub__are_run_over_every_plugin(home: Home, tmp_path: Path) -> None:
+    done = home.run("upgrade", "rehearse", str(other_hub(tmp_path)))
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = {step["step"]: step for step in json.loads(done.stdout)}
+    assert (steps["conformance"]["ok"], steps["conformance"]["remarks"]) == (True, ["7 plugins"])
+
+
 def test_next_major__names_every_plugin_that_does_not_follow(home: Home, tmp_path: Path) -> None:
     hub = other_hub(tmp_path)
     edit(hub, "contracts/manifest.py", 'PLUGIN_API: Final = "1.0"', 'PLUGIN_API: Final = "2.0"')
