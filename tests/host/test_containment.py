@@ -175,6 +175,31 @@ def test_zoo__in_start__the_others_serve(plugins: Any, animal: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_zoo__exit_in_the_middle_of_an_answer__breaks_off_that_answer_alone(plugins: Any) -> None:
+    code = """
+        from litestar import asgi
+        from litestar.types import Receive, Scope, Send
+        from luminai import hookimpl, policy
+        class Plugin:
+            @hookimpl
+            def routes(self, ctx):
+                @asgi("/api/quitter/hello", opt=policy(anonymous=True), copy_scope=True)
+                async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+                    await send({"type": "http.response.start", "status": 200, "headers": []})
+                    raise SystemExit(3)
+                return [hello]
+    """
+
+    async def main() -> None:
+        async with running_hub("quitter", "good", installed=[plugins.make("quitter", code), plugins.make("good")]) as hub:
+            with pytest.raises(RuntimeError, match="raised SystemExit"):
+                await hub.client().request("GET", "/api/quitter/hello")
+            assert (await ask(hub, "/api/good/hello"))[0] == 200
+
+    asyncio.run(main())
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_zoo__what_would_end_the_process__ends_the_task_the_check_and_the_step(plugins: Any) -> None:
     code = """
         import asyncio

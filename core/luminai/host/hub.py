@@ -149,7 +149,7 @@ class Hub:
         for task in self._upkeep:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        await self.supervisor.settle()
+        await self.supervisor.close()
         seconds = self.settings.server.drain_seconds
         if not await self.edge.table.drained(seconds):
             _log.warning("stop.drain.late", extra={"requests": self.edge.table.inflight})
@@ -296,7 +296,10 @@ class Hub:
         checks = [(plugin_id, check) for plugin_id, given in contributed for check in given.get("health_checks", ())]
         self.health = HealthBoard(checks, self.clock, before=self.health, fresh=generation.fresh)
         self._documents.follow(generation)
-        await self.nodes.report(revision=self.supervisor.revision, generation=generation.number, problem=self.supervisor.problem)
+        try:
+            await self.nodes.report(revision=self.supervisor.revision, generation=generation.number, problem=self.supervisor.problem)
+        except HubError:  # it serves already: a full disk must not make a change look refused that was made
+            _log.exception("node.report.failed")
 
     def _report(self, generation: Generation) -> StartupReport:
         statuses = [

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from luminai.config.layers import Configuration
-from luminai.contracts.errors import Conflict, HubError, ProblemItem
+from luminai.contracts.errors import Conflict, HubError, ProblemItem, Unavailable
 from luminai.host.builder import Builder
 from luminai.host.desired import Desired, DesiredStore
 from luminai.host.discovery import InstalledPlugin
@@ -90,6 +90,7 @@ class Supervisor:
         self._drain_seconds = drain_seconds
         self._swapped = swapped
         self._changing = asyncio.Lock()
+        self._closed = False
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def first(self) -> Generation:
@@ -105,13 +106,13 @@ class Supervisor:
         generation.wire()
         self._edge.table = generation.table
         self.generation = generation
-        await self._swapped(generation)
         if before is not None:
             running = {id(loaded) for loaded in generation.plugins}
             replaced = [loaded for loaded in before.plugins if id(loaded) not in running]
             task = asyncio.get_running_loop().create_task(self._retire(old_table, replaced), name=f"luminai:retire-{before.number}")
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
+        await self._swapped(generation)
         await generation.announce_ready(seconds=self.runtime.plugin_seconds)
 
     async def change(
@@ -139,6 +140,8 @@ class Supervisor:
             Conflict: somebody else was faster (code ``revision-changed``).
         """
         async with self._changing:
+            if self._closed:
+                raise Unavailable("The hub is stopping.", code="stopping", retry_after=5)
             revision, wishes = await self.desired.state()
             if based_on is not None and based_on != revision:
                 raise Conflict(f"Plugins were changed meanwhile: revision {revision}, not {based_on}.", code="revision-changed", hint="Look again.")
@@ -165,6 +168,8 @@ class Supervisor:
             ChangeRefused: with every problem; the old configuration stays.
         """
         async with self._changing:
+            if self._closed:
+                raise Unavailable("The hub is stopping.", code="stopping", retry_after=5)
             revision, wishes = await self.desired.state()
             plan = await asyncio.to_thread(plan_with_wishes, config, self._installed(), wishes, only=self._only)
             self._refuse(plan, frozenset(config.settings.plugins), self.generation.failures, cascade=True)
@@ -181,6 +186,8 @@ class Supervisor:
         if await self.desired.revision() == self.revision:
             return False
         async with self._changing:
+            if self._closed:
+                raise Unavailable("The hub is stopping.", code="stopping", retry_after=5)
             revision, wishes = await self.desired.state()
             if revision == self.revision:
                 return False
@@ -196,6 +203,12 @@ class Supervisor:
                 _log.error("follow.failed", extra={"revision": revision, "reason": self.problem})
             self.revision = revision
             return True
+
+    async def close(self) -> None:
+        """Let a change that is under way end, take no further one, and wait for what was replaced."""
+        async with self._changing:
+            self._closed = True
+        await self.settle()
 
     async def settle(self) -> None:
         """Wait until every replaced generation is drained and stopped."""

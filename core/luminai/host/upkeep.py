@@ -7,7 +7,6 @@ import logging
 import time
 from typing import Final
 
-from luminai.contracts.errors import HubError
 from luminai.host.nodes import BEAT_SECONDS, NodeRegistry
 from luminai.host.starts import GOOD_SECONDS, StartLog
 from luminai.host.supervisor import Supervisor
@@ -24,7 +23,7 @@ async def note_use(verifier: Verifier) -> None:
         await asyncio.sleep(NOTE_SECONDS)
         try:
             await verifier.note_use()
-        except HubError:
+        except Exception:  # noqa: BLE001 - one bad turn must not end the upkeep
             _log.exception("upkeep.failed")
 
 
@@ -44,5 +43,5 @@ async def follow(supervisor: Supervisor, nodes: NodeRegistry) -> None:
             if followed or time.perf_counter() - beat >= BEAT_SECONDS:
                 beat = time.perf_counter()
                 await nodes.report(revision=supervisor.revision, generation=supervisor.generation.number, problem=supervisor.problem)
-        except HubError:
+        except Exception:  # noqa: BLE001 - one bad turn must not end the upkeep
             _log.exception("follow.failed")

@@ -81,10 +81,12 @@ class Edge:
             if state.stream is None or not state.stream.is_told:
                 raise
             await state.stream.say_reconnect()
-        except BaseException:
+        except BaseException as error:
             _log.exception("request.crashed", extra={"plugin": entry.owner, "path": state.path})
             if state.status or scope["type"] != "http":
-                raise
+                if isinstance(error, Exception):
+                    raise
+                raise RuntimeError(f"plugin code raised {type(error).__name__}") from error
             await send_problem(scope, receive, sender, HubError("Something went wrong in the hub."))
         finally:
             state.ended = time.perf_counter()
