@@ -40,21 +40,52 @@ $(TEMPLATE_STAMP): requirements/template.txt $(STAMP)
 	@.venv-template/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/template.txt
 	@touch $@
 
+PEERS_STAMP := .venv-peers/.ready
+
+# Servers of others that tests run against; they too bring pydantic.
+$(PEERS_STAMP): requirements/peers.txt $(STAMP)
+	@$(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@touch $@
+
+# A file system in memory where there is one: most of a test's time is waiting for a disk.
+TEST_FOLDER := $(shell test -w /dev/shm && echo TMPDIR=/dev/shm)
+# What the kind of database makes no difference to.
+WITHOUT_DATABASE := $(patsubst %,--ignore-glob=*/test_%.py,outbound* raw_bytes slow_clients wire sockets webhooks_signatures schemathesis signature_bounds answers \
+	difference provider_breakers plugin_failures lock_and_diff lockfile bisect* safe_mode containment* deadlines log_floods deprecations conformance_level \
+	resonance_formulas resonance_measures knowledge_text ai_offline storage_local site_*)
+
+# Files of tests are shared out over the cores.
+PYTEST := $(TEST_FOLDER) $(BIN)/python -m pytest
+ON_ALL_CORES := --numprocesses auto --dist loadfile
+
 .PHONY: run
 run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
 	@exec $(BIN)/luminai serve
 
 .PHONY: test
-test: $(STAMP) $(TEMPLATE_STAMP) ## Run the tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) ## Run the tests (ARGS="-k name" for some)
+	@$(PYTEST) $(ON_ALL_CORES) $(ARGS)
 
 .PHONY: slow
-slow: $(STAMP) $(TEMPLATE_STAMP) ## Run the long proofs
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+slow: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) ## Run the long proofs
+	@$(PYTEST) -m slow $(ARGS)
+
+.PHONY: crash
+crash: $(STAMP) ## Kill the hub two hundred times in the middle of its work
+	@$(PYTEST) -m crash $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## Fuzz every operation at length (ARGS="--examples 150 --seed 77")
+	@$(BIN)/python scripts/fuzz.py $(ARGS)
+
+.PHONY: mutants
+mutants: $(STAMP) ## See whether the tests notice changes of the code that guards the hub (ARGS="guard screen")
+	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 .PHONY: test-postgres
-test-postgres: $(STAMP) $(TEMPLATE_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
-	@LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432} $(BIN)/python -m pytest tests/host tests/http plugins $(ARGS)
+test-postgres: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
+	@LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432} $(PYTEST) $(ON_ALL_CORES) -m "not slow and not crash and not postgres" tests/host tests/identity tests/http plugins $(WITHOUT_DATABASE) $(ARGS)
 
 .PHONY: format
 format: $(STAMP) ## Format the code
@@ -83,11 +114,9 @@ fresh: $(STAMP) ## Check that everything generated is fresh
 	@$(BIN)/python scripts/shows.py --check
 
 .PHONY: check
-check: lint types fresh $(TEMPLATE_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
+check: lint types fresh $(TEMPLATE_STAMP) $(PEERS_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
 	@$(MAKE) --no-print-directory test-postgres ARGS="-q"
-	@LUMINAI_REQUIRE_SERVICES=1 $(BIN)/python -m pytest $(ARGS)
-	@$(MAKE) --no-print-directory slow ARGS="-q"
-	@$(MAKE) --no-print-directory conformance
+	@LUMINAI_REQUIRE_SERVICES=1 $(MAKE) --no-print-directory test
 
 .PHONY: conformance
 conformance: $(STAMP) ## Run the conformance rules over all plugins, up to gold (PLUGIN=chat for one)
@@ -105,10 +134,10 @@ build: $(STAMP) ## Build wheels into dist/
 .PHONY: lock
 lock: ## Make requirements/lock.txt anew (needs uv)
 	@test -n "$(UV)" -o -x $(BIN)/uv || { echo "uv is needed: pip install uv"; exit 1; }
-	@$(or $(UV),$(BIN)/uv) pip compile $(PROJECTS) --group dev --extra fast --extra postgres --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	@$(or $(UV),$(BIN)/uv) pip compile $(PROJECTS) --group dev --extra fast --extra postgres --extra redis --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 		$(addprefix --no-emit-package ,luminai $(patsubst plugins/%,luminai-%,$(filter plugins/%,$(PACKAGES)))) -o requirements/lock.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and builds (data stays)
-	@rm -rf $(VENV) .venv-template build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-template .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,6 +1,8 @@
-"""How long a hub takes from its process's start to ready, with 0, 10, 50 and 100 generated plugins of five routes each, every app built.
+"""How long a hub takes from its process's start to ready, with 0, 10, 50 and 100 generated plugins of five routes each, every plugin's app built.
 
-Usage: python benchmarks/boot.py [runs]. Bars on two cores: 0.6 s with none, 1.6 s with 100. Prints the median and what the phases took.
+Beside it a bare server in the same run: the same libraries (Litestar, uvicorn, SQLAlchemy) and the same routes in one app, nothing else.
+
+Usage: python benchmarks/boot.py [runs]. Bars on two cores: 0.6 s with none, 1.6 s with 100. Prints medians, and what the phases took.
 """
 
 import json
@@ -42,17 +44,33 @@ PLUGIN = """
             async def about() -> dict[str, str]: return {"id": ctx.id}
             return [list_items, show, add, count, about]
 """
+BARE = """
+import importlib
+from pathlib import Path
+from types import SimpleNamespace
+import sqlalchemy.orm, uvicorn
+from litestar import Litestar
+handlers = []
+for folder in sorted(Path("site").glob("luminai_made_*[0-9]")):
+    plugin = importlib.import_module(f"{folder.name}.plugin").Plugin()
+    handlers += plugin.routes(SimpleNamespace(id=folder.name))
+class Server(uvicorn.Server):
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        print("ready", flush=True)
+Server(uvicorn.Config(Litestar(handlers, openapi_config=None), port=0, log_config=None, lifespan="off")).run()
+"""
 
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    print(f"{'plugins':>8} {'wall s':>8} {'hub ms':>8} {'apps ms':>8}   median of {runs}")
+    print(f"{'plugins':>8} {'wall s':>8} {'bare s':>8} {'ratio':>6} {'hub ms':>8} {'apps ms':>8}   median of {runs}")
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
             site = write_plugins(Path(folder), count)
-            results = [boot(Path(folder), site) for _ in range(runs + 1)][1:]
-        wall, hub, apps = (statistics.median(column) for column in zip(*results, strict=True))
-        print(f"{count:>8} {wall:>8.2f} {hub:>8.0f} {apps:>8.0f}")
+            results = [(*boot(Path(folder), site), bare(Path(folder), site)) for _ in range(runs + 1)][1:]
+        wall, hub, apps, alone = (statistics.median(column) for column in zip(*results, strict=True))
+        print(f"{count:>8} {wall:>8.2f} {alone:>8.2f} {wall / alone:>6.2f} {hub:>8.0f} {apps:>8.0f}", flush=True)
 
 
 def write_plugins(folder: Path, count: int) -> Path:
@@ -89,6 +107,19 @@ def boot(folder: Path, site: Path) -> tuple[float, float, float]:
         process.terminate()
         process.stderr.read()
     return wall, float(found[1]), phases(folder, site)
+
+
+def bare(folder: Path, site: Path) -> float:
+    """Start the bare server; return seconds until it listened."""
+    began = time.perf_counter()
+    env = {**os.environ, "PYTHONPATH": str(site)}
+    with subprocess.Popen([sys.executable, "-c", BARE], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        line = process.stdout.readline() if process.stdout else ""
+        wall = time.perf_counter() - began
+        if line != "ready\n":
+            raise SystemExit(f"the bare server did not start: {line}")
+        process.terminate()
+    return wall
 
 
 def phases(folder: Path, site: Path) -> float:

@@ -1,7 +1,8 @@
 """What the hub's edge costs: CPU a routed request against a bare Litestar app with the same handler, in turns, in one run.
 
 Usage: python benchmarks/overhead.py [rounds]. Both run behind uvicorn in a process of their own; 32 keep-alive connections ask both.
-Bar: at most 10 % more CPU a request. "same headers" is bare Litestar that sends the security headers which the hub adds; "guarded" sends an API key and passes the policy check; "quiet" is the hub with the access log off.
+Bar: at most 10 % more CPU a request. "same headers" is bare Litestar that sends the security headers which the hub adds; "quiet" is the hub with neither
+access log nor rate limits, "hub" with the log, "limits" with both, as it comes; "guarded" also sends an API key and passes the policy check.
 """
 
 import os
@@ -13,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 REQUESTS = 16_000
 CONNECTIONS = 32
@@ -40,7 +42,9 @@ HUB = """
     from luminai.host import serve as room
     from luminai.host.hub import Hub
     port, access, data = sys.argv[1:]
-    own = Layer("file", "config.toml", {"hub": {"data": data}, "server": {"port": int(port)}, "log": {"level": "error", "format": "json"}, "plugins": {"made": {"enabled": True, "approve": ["anonymous-routes"]}}}, {}, {})
+    many = {"requests": 1_000_000, "per": "address"}
+    limits = {"address": many, "anonymous": many, "api-key": many} if access == "limits" else {"enabled": False}
+    own = Layer("file", "config.toml", {"hub": {"data": data}, "server": {"port": int(port)}, "log": {"level": "error", "format": "json"}, "limits": limits, "plugins": {"made": {"enabled": True, "approve": ["anonymous-routes"]}}}, {}, {})
     if access == "quiet":
         room.AccessLog = lambda *a, **k: None
     room.serve(lambda: Configuration([own], (), Path(".")), announce=False)
@@ -81,14 +85,16 @@ def main() -> None:
         servers = {
             "bare": start(folder, "bare.py", site),
             "bare, same headers": start(folder, "bare.py", site, "headers"),
-            "hub": start(folder, "hub.py", site, "log", "data"),
+            "hub": start(folder, "hub.py", site, "log", "log-data"),
+            "limits": start(folder, "hub.py", site, "limits", "data"),
             "quiet": start(folder, "hub.py", site, "quiet", "quiet-data"),
         }
         plans = {
             "bare": ("bare", "/api/made/item", ""),
             "bare, same headers": ("bare, same headers", "/api/made/item", ""),
             "hub": ("hub", "/api/made/item", ""),
-            "hub guarded": ("hub", "/api/made/guarded", key),
+            "hub, limits": ("limits", "/api/made/item", ""),
+            "hub, limits, guarded": ("limits", "/api/made/guarded", key),
             "quiet": ("quiet", "/api/made/item", ""),
         }
         try:
@@ -104,7 +110,7 @@ def main() -> None:
     for plan, values in figures.items():
         ratios = [value / bare for value, bare in zip(values[1:], base, strict=True)]
         print(
-            f"{plan:<20} {statistics.median(values[1:]) * 1e6:6.1f} µs CPU a request   ratio to bare: median {statistics.median(ratios):.3f}  min {min(ratios):.3f}  max {max(ratios):.3f}"
+            f"{plan:<21} {statistics.median(values[1:]) * 1e6:6.1f} µs CPU a request   ratio to bare: median {statistics.median(ratios):.3f}  min {min(ratios):.3f}  max {max(ratios):.3f}"
         )
 
 
@@ -130,7 +136,11 @@ def start(folder: Path, script: str, site: Path, *arguments: str) -> tuple[subpr
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    env = {**os.environ, "PYTHONPATH": str(site), "XDG_CACHE_HOME": str(folder)}
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
+        "XDG_CACHE_HOME": str(folder),
+    }
     process = subprocess.Popen([sys.executable, script, str(port), *arguments], cwd=folder, env=env, stderr=subprocess.DEVNULL)
     for _ in range(200):
         try:
@@ -142,7 +152,7 @@ def start(folder: Path, script: str, site: Path, *arguments: str) -> tuple[subpr
     raise SystemExit(f"{script} did not start")
 
 
-def measure(process: subprocess.Popen[bytes], port: int, path: str, key: str) -> float:
+def measure(process: Any, port: int, path: str, key: str) -> float:
     """Return CPU seconds a request of the server process under ``CONNECTIONS`` keep-alive connections, all asked before any is read."""
     credential = f"Authorization: Bearer {key}\r\n" if key else ""
     question = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n{credential}\r\n".encode()

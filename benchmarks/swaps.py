@@ -70,7 +70,7 @@ def measure(folder: Path, count: int) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [luminai, "serve", "--port", str(port), "--set", "log.level=error"]
+    command = [luminai, "serve", "--port", str(port), "--set", "log.level=error", "--set", "limits.enabled=false"]
     with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.DEVNULL) as hub:
         wait_for(port)
         calm = Load(port, ids[1:])
@@ -140,7 +140,7 @@ CLIENT = dedent("""
         link = socket.create_connection(("127.0.0.1", port))
         number = first
         while not done.is_set():
-            question = f"GET /api/{ids[number % len(ids)]}/{number % 5} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode()
+            question = f"GET /api/{ids[number % len(ids)]}/{number % 5} HTTP/1.1\\r\\nHost: 127.0.0.1\\r\\n\\r\\n".encode()
             began = time.perf_counter()
             try:
                 link.sendall(question)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,12 @@ from luminai.config.settings import Settings
 from luminai.contracts import errors
 from luminai.contracts.hookspecs import Contributions, Lifecycle
 from luminai.contracts.manifest import PLUGIN_API, Manifest
+from luminai.contracts.runtime import EventType
+from luminai.data.data_map import data_map as mapped
+from luminai.data.migrations import core_source
 from luminai.host.discovery import InstalledPlugin, installed_plugins
+from luminai.host.hooks import bind_hooks
+from luminai.host.owners import declared_tables
 from luminai.host.scopes import CORE_SCOPES
 
 __all__ = ["own_plugins", "pages", "schema_of", "settings_of"]
@@ -35,6 +41,8 @@ def pages() -> dict[str, str]:
         "commands.md": commands(),
         "errors.md": error_codes(),
         "scopes.md": scopes(),
+        "events.md": events(),
+        "data-map.md": data_map(),
     }
     return {name: text.rstrip() + "\n" for name, text in made.items()}
 
@@ -94,6 +102,7 @@ def settings() -> str:
     for title, name in (
         ("[hub]", "HubSettings"),
         ("[server]", "ServerSettings"),
+        ("[connections]", "ConnectionSettings"),
         ("[database]", "DatabaseSettings"),
         ("[log]", "LogSettings"),
         ("[plugins.<id>]", "PluginSettings"),
@@ -167,6 +176,73 @@ def scopes() -> str:
     for plugin in own_plugins():
         lines += [f"| `{name}` | {title} | {plugin.id} |" for name, title in (plugin.manifest.scopes if plugin.manifest else {}).items()]
     return "\n".join(lines)
+
+
+def events() -> str:
+    """Return the page of event types: who publishes what, with which payload."""
+    lines = [
+        "# Events",
+        "",
+        NOTE,
+        "",
+        "What plugins of this repository publish. [Publish and listen to events](/docs/how-to/extend/publish-and-listen-to-events) says how.",
+    ]
+    for plugin in own_plugins():
+        for kind in event_types_of(plugin):
+            lines += ["", f"## `{plugin.id}.{kind.name}`", "", f"{kind.summary} Version {kind.version}, from plugin {plugin.id}.".strip()]
+            lines += ["", "| Field | Type | Meaning |", "|---|---|---|"]
+            definitions = schema_of(kind.payload)["$defs"]
+            for name, schema in definitions[kind.payload.__name__]["properties"].items():
+                lines.append(f"| `{name}` | {_type_of(schema, definitions)} | {schema.get('description', '')} |")
+    return "\n".join(lines)
+
+
+def data_map() -> str:
+    """Return the page of the data map: every table of the core and of plugins, and what of it is personal."""
+    lines = [
+        "# Data map",
+        "",
+        NOTE,
+        "",
+        "What each column holds: `public`, `internal`, `personal`, `sensitive` (written in confidence) or `special`; columns that are not named have the",
+        "class *rest*. `luminai privacy map` shows the same of a hub. [Export and erase](/docs/how-to/operate/export-and-erase) says what it is for.",
+    ]
+    metadata = [core_source().metadata, *(declared_tables(plugin) for plugin in own_plugins() if plugin.manifest and plugin.manifest.tables)]
+    for owner in metadata:
+        for table in mapped(owner) if owner is not None else ():
+            classes: dict[str, list[str]] = {}
+            for column in table.columns:
+                classes.setdefault(column.data, []).append(f"`{column.name}`")
+            rest = max(classes, key=lambda name: len(classes[name]))
+            lines += ["", f"## `{table.name}`", "", f"- rest: {rest}"]
+            lines += [f"- {name}: {', '.join(names)}" for name, names in classes.items() if name != rest]
+            whose = ", ".join(f"`{name}`" for name in table.subject) + (f", a row of `{table.through}`" if table.through else "")
+            secret = ", ".join(f"`{column.name}`" for column in table.columns if column.secret)
+            told = {"in no export": secret, "whose": whose or table.unlinked, "stays": table.retention, "outlives an erasure": table.kept}
+            lines += [f"- {name}: {text}" for name, text in told.items() if text]
+    return "\n".join(lines)
+
+
+def event_types_of(plugin: InstalledPlugin) -> Sequence[EventType]:
+    """Return what a plugin declares; its class needs nothing for that."""
+    if plugin.manifest is None or "event_types" not in plugin.manifest.provides:
+        return ()
+    module, _, attribute = plugin.entry_point.partition(":")
+    hooks = bind_hooks(getattr(import_module(module), attribute)())
+    return tuple(hooks.call("event_types"))
+
+
+def _type_of(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """Return a JSON schema's type in a few words."""
+    if "$ref" in schema:
+        return _type_of(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "anyOf" in schema:
+        return " or ".join(_type_of(one, definitions) for one in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{one}`" for one in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_type_of(schema.get('items', {}), definitions)}"
+    return str(schema.get("format") or schema.get("type") or "any")
 
 
 def _command(command: click.Command, name: str) -> list[str]:

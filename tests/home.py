@@ -49,6 +49,8 @@ class Home:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LUMINAI_")}
         self.env = {**kept, "LUMINAI_HOME": str(folder / "user"), "XDG_CACHE_HOME": str(folder / "cache"), "LUMINAI_PORT": "9"}
         self.token = ""
+        self.pid = 0
+        self.log: list[str] = []
 
     def run(self, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run([LUMINAI, *command], cwd=self.folder, env=self.env, input=given, capture_output=True, text=True, check=False)
@@ -70,9 +72,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[Home]:
-    """Serve a hub from a home of its own, signed in as its operator."""
+def serving(folder: Path, *options: str, config: str = "", **settings: str) -> Iterator[Home]:
+    """Serve a hub from a home of its own, signed in as its operator; ``config`` joins its config.toml, ``settings`` its environment."""
     home = Home(folder)
+    with (folder / "config.toml").open("a") as file:
+        file.write(config)
+    if "PYTHONPATH" in settings and "PYTHONPATH" in home.env:  # the code under test may be found by it
+        settings["PYTHONPATH"] += os.pathsep + home.env["PYTHONPATH"]
+    home.env |= settings
     with subprocess.Popen([LUMINAI, "serve", "--port", "0", *options], cwd=home.folder, env=home.env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         said = ""
@@ -87,11 +94,14 @@ def serving(folder: Path, *options: str) -> Iterator[Home]:
         done = home.run("setup", "--token-stdin", given=token[1] + "\n")
         assert done.returncode == 0, done.stderr
         home.token = token[1]
-        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        home.pid = process.pid
+        drain = threading.Thread(target=home.log.extend, args=(process.stderr,), daemon=True)
         drain.start()
-        yield home
-        process.send_signal(signal.SIGTERM)
-        drain.join()
+        try:
+            yield home
+        finally:
+            process.send_signal(signal.SIGTERM)
+            drain.join()
 
 
 @pytest.fixture(scope="module")

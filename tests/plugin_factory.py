@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from luminai.contracts.manifest import MANIFEST_FILE, SCHEMA_FILE
+from luminai.data.owned_statements import owned_tables
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.manifest import BadManifest, read_manifest
 
@@ -35,6 +36,7 @@ class PluginFactory:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.made: set[str] = set()
 
     def make(
         self,
@@ -50,7 +52,9 @@ class PluginFactory:
         distribution: str = "",
     ) -> InstalledPlugin:
         """Write the plugin ``plugin_id`` and return it as discovery would."""
-        package = f"luminai_{plugin_id.replace('-', '_')}"
+        name = plugin_id.replace("-", "_")
+        self.made.add(name)
+        package = f"luminai_{name}"
         folder = self.root / package
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").write_text("")
@@ -95,7 +99,10 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     root.mkdir()
     monkeypatch.syspath_prepend(str(root))
     before = set(sys.modules)
-    yield PluginFactory(root)
+    factory = PluginFactory(root)
+    yield factory
     for name in set(sys.modules) - before:
         if name.startswith("luminai_"):
             del sys.modules[name]
+    for table in [table for table in owned_tables if table.partition("__")[0] in factory.made]:
+        del owned_tables[table]

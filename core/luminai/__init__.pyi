@@ -1,141 +1,151 @@
 # Generated from _face.py by `make docs`; do not edit.
-from luminai.contracts.ai import (
-    AIError as AIError,
-    AIErrorKind as AIErrorKind,
-    AIProvider as AIProvider,
-    ChatMessage as ChatMessage,
-    ChatReply as ChatReply,
-    ChatRequest as ChatRequest,
-    EmbeddingReply as EmbeddingReply,
-    End as End,
-    EndState as EndState,
-    MediaReply as MediaReply,
-    Model as Model,
-    Source as Source,
-    SourceFound as SourceFound,
-    StreamEvent as StreamEvent,
-    TextDelta as TextDelta,
-    Tool as Tool,
-    ToolCall as ToolCall,
-    ToolCallFound as ToolCallFound,
-    Usage as Usage,
-)
-from luminai.contracts.context import (
-    Clock as Clock,
-    Database as Database,
-    Decisions as Decisions,
-    Once as Once,
-    PluginContext as PluginContext,
-    Providers as Providers,
-)
-from luminai.contracts.errors import (
-    ConfigRejected as ConfigRejected,
-    Conflict as Conflict,
-    DeadlineExceeded as DeadlineExceeded,
-    Forbidden as Forbidden,
-    HubError as HubError,
-    InvalidInput as InvalidInput,
-    NotFound as NotFound,
-    NotReady as NotReady,
-    NotSignedIn as NotSignedIn,
-    Problem as Problem,
-    ProblemItem as ProblemItem,
-    RateLimited as RateLimited,
-    TooLarge as TooLarge,
-    Unavailable as Unavailable,
-    Unprocessable as Unprocessable,
-    Upstream as Upstream,
-)
-from luminai.contracts.hookspecs import (
-    hookimpl as hookimpl,
-)
-from luminai.contracts.identity import (
-    Actor as Actor,
-    RoutePolicy as RoutePolicy,
-    policy as policy,
-)
-from luminai.contracts.manifest import (
-    Manifest as Manifest,
-    PLUGIN_API as PLUGIN_API,
-)
-from luminai.contracts.payment import (
-    AuthorizeRequest as AuthorizeRequest,
-    ClientAction as ClientAction,
-    Evidence as Evidence,
-    MethodSetup as MethodSetup,
-    Money as Money,
-    Party as Party,
-    PaymentCapabilities as PaymentCapabilities,
-    PaymentError as PaymentError,
-    PaymentEvent as PaymentEvent,
-    PaymentProvider as PaymentProvider,
-    PaymentResult as PaymentResult,
-    PaymentStatus as PaymentStatus,
-)
-from luminai.contracts.persona import (
-    Persona as Persona,
-    PersonaVoice as PersonaVoice,
-)
-from luminai.contracts.resonance import (
-    PastMessage as PastMessage,
-    ResonanceCalculator as ResonanceCalculator,
-    ResonancePart as ResonancePart,
-    ResonanceReport as ResonanceReport,
-    TurnEvidence as TurnEvidence,
-)
-from luminai.contracts.runtime import (
-    Action as Action,
-    Authenticator as Authenticator,
-    Decision as Decision,
-    DecisionRule as DecisionRule,
-    Denied as Denied,
-    EraseReport as EraseReport,
-    Event as Event,
-    EventType as EventType,
-    ExportItem as ExportItem,
-    Extension as Extension,
-    ExtensionPoint as ExtensionPoint,
-    Health as Health,
-    HealthCheck as HealthCheck,
-    HealthState as HealthState,
-    Metric as Metric,
-    PurgeItem as PurgeItem,
-    Schedule as Schedule,
-    SecretBackend as SecretBackend,
-    Service as Service,
-    Subscription as Subscription,
-    Webhook as Webhook,
-)
-from luminai.contracts.secret import (
-    Secret as Secret,
-)
-from luminai.contracts.storage import (
-    ObjectInfo as ObjectInfo,
-    ObjectPage as ObjectPage,
-    StorageBackend as StorageBackend,
-    StorageCapabilities as StorageCapabilities,
-)
-from luminai.contracts.terminal import (
-    ServerEvent as ServerEvent,
-    Terminal as Terminal,
-)
-from luminai.data.types import (
-    JSONText as JSONText,
-    UTCDateTime as UTCDateTime,
-    metadata_for as metadata_for,
-)
-from luminai.http.pages import (
-    Page as Page,
-    page_cursor as page_cursor,
-    page_limit as page_limit,
-)
-from luminai.http.requests import (
-    actor_of as actor_of,
-    client_address as client_address,
-    log_field as log_field,
-    request_id as request_id,
-    signed_in as signed_in,
-)
+from luminai.contracts.ai import AIError as AIError
+from luminai.contracts.ai import AIErrorKind as AIErrorKind
+from luminai.contracts.ai import AIProvider as AIProvider
+from luminai.contracts.ai import ChatMessage as ChatMessage
+from luminai.contracts.ai import ChatReply as ChatReply
+from luminai.contracts.ai import ChatRequest as ChatRequest
+from luminai.contracts.ai import EmbeddingReply as EmbeddingReply
+from luminai.contracts.ai import End as End
+from luminai.contracts.ai import EndState as EndState
+from luminai.contracts.ai import MediaReply as MediaReply
+from luminai.contracts.ai import Model as Model
+from luminai.contracts.ai import Source as Source
+from luminai.contracts.ai import SourceFound as SourceFound
+from luminai.contracts.ai import StreamEvent as StreamEvent
+from luminai.contracts.ai import TextDelta as TextDelta
+from luminai.contracts.ai import Tool as Tool
+from luminai.contracts.ai import ToolCall as ToolCall
+from luminai.contracts.ai import ToolCallFound as ToolCallFound
+from luminai.contracts.ai import Usage as Usage
+from luminai.contracts.audit import AuditEntry as AuditEntry
+from luminai.contracts.cache import Cache as Cache
+from luminai.contracts.cache import CacheClass as CacheClass
+from luminai.contracts.cache import CacheStore as CacheStore
+from luminai.contracts.cache import Kept as Kept
+from luminai.contracts.context import Clock as Clock
+from luminai.contracts.context import Database as Database
+from luminai.contracts.context import Decisions as Decisions
+from luminai.contracts.context import Once as Once
+from luminai.contracts.context import OwnedDatabase as OwnedDatabase
+from luminai.contracts.context import PluginContext as PluginContext
+from luminai.contracts.context import Providers as Providers
+from luminai.contracts.errors import ConfigRejected as ConfigRejected
+from luminai.contracts.errors import Conflict as Conflict
+from luminai.contracts.errors import DeadlineExceeded as DeadlineExceeded
+from luminai.contracts.errors import Forbidden as Forbidden
+from luminai.contracts.errors import HubError as HubError
+from luminai.contracts.errors import InvalidInput as InvalidInput
+from luminai.contracts.errors import NotFound as NotFound
+from luminai.contracts.errors import NotReady as NotReady
+from luminai.contracts.errors import NotSignedIn as NotSignedIn
+from luminai.contracts.errors import Problem as Problem
+from luminai.contracts.errors import ProblemItem as ProblemItem
+from luminai.contracts.errors import RateLimited as RateLimited
+from luminai.contracts.errors import TooLarge as TooLarge
+from luminai.contracts.errors import Unavailable as Unavailable
+from luminai.contracts.errors import Unprocessable as Unprocessable
+from luminai.contracts.errors import Upstream as Upstream
+from luminai.contracts.hookspecs import hookimpl as hookimpl
+from luminai.contracts.identity import Actor as Actor
+from luminai.contracts.identity import RoutePolicy as RoutePolicy
+from luminai.contracts.identity import policy as policy
+from luminai.contracts.jobs import Action as Action
+from luminai.contracts.jobs import Actions as Actions
+from luminai.contracts.jobs import Job as Job
+from luminai.contracts.jobs import Schedule as Schedule
+from luminai.contracts.live import Channel as Channel
+from luminai.contracts.live import Live as Live
+from luminai.contracts.live import LiveMessage as LiveMessage
+from luminai.contracts.mail import MAIL_POINT as MAIL_POINT
+from luminai.contracts.mail import Mail as Mail
+from luminai.contracts.mail import MailTransport as MailTransport
+from luminai.contracts.manifest import Manifest as Manifest
+from luminai.contracts.manifest import PLUGIN_API as PLUGIN_API
+from luminai.contracts.metrics import AlertRule as AlertRule
+from luminai.contracts.metrics import Metrics as Metrics
+from luminai.contracts.outbound import HttpClient as HttpClient
+from luminai.contracts.outbound import HttpReply as HttpReply
+from luminai.contracts.outbound import HttpStream as HttpStream
+from luminai.contracts.payment import AuthorizeRequest as AuthorizeRequest
+from luminai.contracts.payment import ClientAction as ClientAction
+from luminai.contracts.payment import Evidence as Evidence
+from luminai.contracts.payment import MethodSetup as MethodSetup
+from luminai.contracts.payment import Money as Money
+from luminai.contracts.payment import Party as Party
+from luminai.contracts.payment import PaymentCapabilities as PaymentCapabilities
+from luminai.contracts.payment import PaymentError as PaymentError
+from luminai.contracts.payment import PaymentEvent as PaymentEvent
+from luminai.contracts.payment import PaymentProvider as PaymentProvider
+from luminai.contracts.payment import PaymentResult as PaymentResult
+from luminai.contracts.payment import PaymentStatus as PaymentStatus
+from luminai.contracts.persona import Persona as Persona
+from luminai.contracts.persona import PersonaVoice as PersonaVoice
+from luminai.contracts.resonance import PastMessage as PastMessage
+from luminai.contracts.resonance import ResonanceCalculator as ResonanceCalculator
+from luminai.contracts.resonance import ResonancePart as ResonancePart
+from luminai.contracts.resonance import ResonanceReport as ResonanceReport
+from luminai.contracts.resonance import TurnEvidence as TurnEvidence
+from luminai.contracts.runtime import Authenticator as Authenticator
+from luminai.contracts.runtime import Decision as Decision
+from luminai.contracts.runtime import DecisionRule as DecisionRule
+from luminai.contracts.runtime import Delivery as Delivery
+from luminai.contracts.runtime import Denied as Denied
+from luminai.contracts.runtime import EraseReport as EraseReport
+from luminai.contracts.runtime import Event as Event
+from luminai.contracts.runtime import EventType as EventType
+from luminai.contracts.runtime import ExportItem as ExportItem
+from luminai.contracts.runtime import Extension as Extension
+from luminai.contracts.runtime import ExtensionPoint as ExtensionPoint
+from luminai.contracts.runtime import Health as Health
+from luminai.contracts.runtime import HealthCheck as HealthCheck
+from luminai.contracts.runtime import HealthState as HealthState
+from luminai.contracts.runtime import Metric as Metric
+from luminai.contracts.runtime import PurgeItem as PurgeItem
+from luminai.contracts.runtime import SecretBackend as SecretBackend
+from luminai.contracts.runtime import Service as Service
+from luminai.contracts.runtime import Subscription as Subscription
+from luminai.contracts.runtime import Verified as Verified
+from luminai.contracts.runtime import Webhook as Webhook
+from luminai.contracts.secret import Secret as Secret
+from luminai.contracts.sms import SMS_POINT as SMS_POINT
+from luminai.contracts.sms import ShortMessage as ShortMessage
+from luminai.contracts.sms import ShortMessageTransport as ShortMessageTransport
+from luminai.contracts.spans import SPAN_POINT as SPAN_POINT
+from luminai.contracts.spans import Span as Span
+from luminai.contracts.spans import SpanSink as SpanSink
+from luminai.contracts.storage import ObjectInfo as ObjectInfo
+from luminai.contracts.storage import ObjectPage as ObjectPage
+from luminai.contracts.storage import StorageBackend as StorageBackend
+from luminai.contracts.storage import StorageCapabilities as StorageCapabilities
+from luminai.contracts.streams import Aggregate as Aggregate
+from luminai.contracts.streams import Events as Events
+from luminai.contracts.streams import Folded as Folded
+from luminai.contracts.terminal import ServerEvent as ServerEvent
+from luminai.contracts.terminal import Terminal as Terminal
+from luminai.contracts.vault import Vault as Vault
+from luminai.contracts.verification import IDENTITY_CHECK_POINT as IDENTITY_CHECK_POINT
+from luminai.contracts.verification import IdentityCheck as IdentityCheck
+from luminai.contracts.verification import IdentityClaim as IdentityClaim
+from luminai.contracts.verification import IdentityFinding as IdentityFinding
+from luminai.data.row_security import disable_owner_policy as disable_owner_policy
+from luminai.data.row_security import enable_owner_policy as enable_owner_policy
+from luminai.data.types import JSONText as JSONText
+from luminai.data.types import UTCDateTime as UTCDateTime
+from luminai.data.types import metadata_for as metadata_for
+from luminai.http.pages import Page as Page
+from luminai.http.pages import page_cursor as page_cursor
+from luminai.http.pages import page_limit as page_limit
+from luminai.http.requests import actor_of as actor_of
+from luminai.http.requests import client_address as client_address
+from luminai.http.requests import log_field as log_field
+from luminai.http.requests import request_id as request_id
+from luminai.http.requests import signed_in as signed_in
+from luminai.http.signatures import SigningSecret as SigningSecret
+from luminai.http.signatures import check_any_signature as check_any_signature
+from luminai.http.signatures import check_signature as check_signature
+from luminai.http.signatures import check_timed_signature as check_timed_signature
+from luminai.http.signatures import signing_secrets as signing_secrets
 
 __version__: str
 __all__ = [
@@ -143,9 +153,17 @@ __all__ = [
     "AIErrorKind",
     "AIProvider",
     "Action",
+    "Actions",
     "Actor",
+    "Aggregate",
+    "AlertRule",
+    "AuditEntry",
     "Authenticator",
     "AuthorizeRequest",
+    "Cache",
+    "CacheClass",
+    "CacheStore",
+    "Channel",
     "ChatMessage",
     "ChatReply",
     "ChatRequest",
@@ -158,6 +176,7 @@ __all__ = [
     "Decision",
     "DecisionRule",
     "Decisions",
+    "Delivery",
     "Denied",
     "EmbeddingReply",
     "End",
@@ -165,21 +184,38 @@ __all__ = [
     "EraseReport",
     "Event",
     "EventType",
+    "Events",
     "Evidence",
     "ExportItem",
     "Extension",
     "ExtensionPoint",
+    "Folded",
     "Forbidden",
     "Health",
     "HealthCheck",
     "HealthState",
+    "HttpClient",
+    "HttpReply",
+    "HttpStream",
     "HubError",
+    "IDENTITY_CHECK_POINT",
+    "IdentityCheck",
+    "IdentityClaim",
+    "IdentityFinding",
     "InvalidInput",
     "JSONText",
+    "Job",
+    "Kept",
+    "Live",
+    "LiveMessage",
+    "MAIL_POINT",
+    "Mail",
+    "MailTransport",
     "Manifest",
     "MediaReply",
     "MethodSetup",
     "Metric",
+    "Metrics",
     "Model",
     "Money",
     "NotFound",
@@ -188,6 +224,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectPage",
     "Once",
+    "OwnedDatabase",
     "PLUGIN_API",
     "Page",
     "Party",
@@ -210,13 +247,20 @@ __all__ = [
     "ResonancePart",
     "ResonanceReport",
     "RoutePolicy",
+    "SMS_POINT",
+    "SPAN_POINT",
     "Schedule",
     "Secret",
     "SecretBackend",
     "ServerEvent",
     "Service",
+    "ShortMessage",
+    "ShortMessageTransport",
+    "SigningSecret",
     "Source",
     "SourceFound",
+    "Span",
+    "SpanSink",
     "StorageBackend",
     "StorageCapabilities",
     "StreamEvent",
@@ -233,9 +277,16 @@ __all__ = [
     "Unprocessable",
     "Upstream",
     "Usage",
+    "Vault",
+    "Verified",
     "Webhook",
     "actor_of",
+    "check_any_signature",
+    "check_signature",
+    "check_timed_signature",
     "client_address",
+    "disable_owner_policy",
+    "enable_owner_policy",
     "hookimpl",
     "log_field",
     "metadata_for",
@@ -244,4 +295,5 @@ __all__ = [
     "policy",
     "request_id",
     "signed_in",
+    "signing_secrets",
 ]

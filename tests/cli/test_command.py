@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from luminai.cli.client import parse_events
+from luminai.data.migrations import core_source
 
 
 @pytest.mark.shows("LR-35", "LR-36")
@@ -92,12 +93,24 @@ def test_keys_and_wishes__work_on_a_hub_and_without_one(served: Home, alone: Hom
     for home in (served, alone):
         made = home.data("keys", "create", "--name", "reader", "--scope", "chat:read")
         assert made["key"].startswith("lum_")
-        assert "reader" in {one["name"] for one in home.data("keys", "list")}
+        new = home.data("keys", "rotate", made["id"], "--overlap", "90m", "--expires-in-days", "13")
+        assert (new["replaces"], new["name"], new["scopes"]) == (made["id"], "reader", ["chat:read"])
+        assert home.refusal("keys", "rotate", made["id"]) == (5, "key-rotated")
+        assert home.run("keys", "rotate", new["id"], "--overlap", "soon").returncode == 2
+        assert home.run("keys", "rotate", new["id"], "--overlap", "8d").returncode == 7
+        assert home.run("keys", "create", "--name", "x", "--expires-in-days", "366").returncode == 7
+        listed = home.run("keys", "list")
+        assert {one["id"]: one["state"] for one in json.loads(listed.stdout) if one["name"] == "reader"} == {
+            made["id"]: "rotated",
+            new["id"]: "ending",
+        }
+        assert f"luminai keys rotate {new['id']}" in listed.stderr
+        assert home.data("keys", "create", "--name", "x", "--scope", "chat:read", "--expires-in-days", "none")["expires_at"] is None
         assert home.data("keys", "revoke", made["id"])["state"] == "revoked"
     assert alone.data("plugins", "disable", "chat")["restart_required"]
     assert alone.data("plugins", "enable", "chat")["restart_required"]
     owners = {one["owner"]: one["revision"] for one in alone.data("db", "current")}
-    assert owners["core"] == "0002"
+    assert owners["core"] == max(core_source().revisions())
     assert isinstance(alone.data("db", "upgrade"), list)
 
 

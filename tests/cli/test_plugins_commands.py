@@ -61,8 +61,8 @@ def test_reload__serves_by_edited_files__and_keeps_the_old_when_they_are_wrong(h
     assert hub.refusal("plugins", "reload") == (7, "config-invalid")
     path.write_text(text)
     assert hub.data("plugins", "reload")["built"] == ["chat"]
-    path.write_text('[log]\nlevel = "warning"\n' + text)
-    assert hub.data("plugins", "reload")["reasons"] == ["[log] changed"]
+    path.write_text('[log]\nlevel = "warning"\n[jobs]\nslots = 3\n' + text)
+    assert hub.data("plugins", "reload")["reasons"] == ["[log] changed", "[jobs] changed"]
     path.write_text(text)
 
 

@@ -6,12 +6,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 
 from luminai import Unavailable
 from luminai.data import sqlite_writer
 from luminai.data.database import HubDatabase, open_database
-from luminai.data.migrations import MigrationFailed, MigrationSource, current, pending, upgrade
+from luminai.data.migrations import MigrationFailed, MigrationSource, core_source, current, pending, upgrade
+from luminai.data.tables_events import events
 from luminai.telemetry.clock import SystemClock
 from luminai.testing import postgres, running_hub
 
@@ -149,3 +150,24 @@ def test_start__that_changes_tables__backs_up_what_was_there_once(plugins: Any, 
     assert len(list(backups.iterdir())) == 1
     asyncio.run(start("good", "noted"))
     assert len(list(backups.iterdir())) == 1
+
+
+@pytest.mark.parametrize("on_server", [False, pytest.param(True, marks=pytest.mark.postgres)])
+def test_outbox__of_an_older_hub__becomes_the_log_of_events(on_server: bool, data_dir: Path, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("empty_postgres_url") if on_server else ""
+
+    async def work(database: HubDatabase) -> list[Any]:
+        core = core_source()
+        await upgrade(database, core, to="0018")
+        columns = "id, type, version, subject, payload, created_at"
+        row = "'evt_1', 'chat.TurnOpened', 2, 'usr_a', '{\"n\": 1}', '2026-01-01 00:00:00+00:00'"
+        await database.write(
+            lambda session: session.execute(text(f"INSERT INTO core__outbox ({columns}) VALUES ({row})".replace(":", "\\:"))) and None
+        )
+        await upgrade(database, core)
+        return list(await database.read(lambda session: session.execute(select(events)).all()))
+
+    (found,) = on_database(url, data_dir, work)
+
+    assert (found.plugin, found.type, found.version, found.subject, found.payload) == ("chat", "chat.TurnOpened", 2, "usr_a", {"n": 1})
+    assert (found.correlation, found.owner, found.keep, found.number, found.created_at.year) == ("evt_1", "", "standard", None, 2026)

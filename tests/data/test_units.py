@@ -159,7 +159,7 @@ def test_once__repeated__returns_the_first_result_and_runs_once(database_url: st
     assert on_database(database_url, data_dir, work) == 1
 
 
-def test_outbox__is_written_with_the_unit_or_not_at_all(database_url: str, data_dir: Path) -> None:
+def test_event__is_written_with_the_unit_or_not_at_all(database_url: str, data_dir: Path) -> None:
     async def work(database: HubDatabase, table: str) -> tuple[int, int]:
         subject = uuid4().hex
 
@@ -175,7 +175,7 @@ def test_outbox__is_written_with_the_unit_or_not_at_all(database_url: str, data_
         await database.write(publishes(False))
         with pytest.raises(ValueError):  # noqa: PT011 - the test's own
             await database.write(publishes(True))
-        count = text("SELECT count(*) FROM core__outbox WHERE subject = :subject")
+        count = text("SELECT count(*) FROM core__events WHERE subject = :subject")
         rows: int = await database.read(lambda session: session.execute(count, {"subject": subject}).scalar_one())
         return rows, await value_of(database, table)
 

@@ -241,6 +241,7 @@ REQUESTS = {
     "recursion": "raise RecursionError",
     "deep": "f = lambda: f(); f()",
     "half": "return (1, 2, object())",
+    "memory": "bytearray(2**60)",
     "raises-in-del": "type('D', (), {'__del__': lambda self: 1 / 0})(); raise ValueError",
 }
 

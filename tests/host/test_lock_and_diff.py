@@ -114,9 +114,15 @@ def test_api_snapshot__of_now__differs_from_itself_in_nothing() -> None:
         (lambda api: api["manifest"].update(mood={"type": "str", "required": True}), "major", "2.0"),
         (lambda api: api["names"].update(Mood={"kind": "value", "type": "str"}), "feature", "1.1"),
         (lambda api: api["names"]["Persona"]["fields"]["id"].update(type="int"), "major", "2.0"),
-        (lambda api: api["names"]["policy"].update(signature="(scope=, anonymous=, mood=)"), "feature", "1.1"),
+        (lambda api: api["names"]["policy"].update(signature=api["names"]["policy"]["signature"][:-1] + ", mood=)"), "feature", "1.1"),
         (lambda api: api["names"]["policy"].update(signature="(anonymous=)"), "major", "2.0"),
         (lambda api: api["names"]["AIProvider"]["members"].pop("models"), "major", "2.0"),
+        (lambda api: api["names"]["ChatRequest"]["fields"]["timeout"].update(default="30.0"), "feature", "1.1"),
+        (lambda api: api["manifest"]["reload"].update(default='"restart"'), "feature", "1.1"),
+        (lambda api: api["names"]["policy"]["defaults"].update(anonymous="true"), "feature", "1.1"),
+        (lambda api: api["names"]["AIProvider"]["defaults"]["embed"].update(timeout="5.0"), "feature", "1.1"),
+        (lambda api: api["hooks"]["start"]["types"].update(ctx="Any"), "major", "2.0"),
+        (lambda api: api["hooks"]["routes"]["types"].update({"return": "Mapping[str, Any]"}), "major", "2.0"),
     ],
 )
 def test_api_diff__follows_the_number_rules(change: Any, raises: str, number: str) -> None:
@@ -126,6 +132,38 @@ def test_api_diff__follows_the_number_rules(change: Any, raises: str, number: st
     found = compare(before, after)
     assert [one.raises for one in found] == [raises]
     assert needed_number(before, found) == number
+
+
+def test_api_diff__changed_default__says_what_it_was_and_is() -> None:
+    before = json.loads(json.dumps(snapshot()))
+    after = copy.deepcopy(before)
+    after["names"]["AIProvider"]["defaults"]["embed"]["timeout"] = "5.0"
+    (change,) = compare(before, after)
+    assert (change.name, change.change, change.before, change.after) == ("luminai.AIProvider.embed(timeout)", "changed", "30.0", "5.0")
+    assert "default changed" in change.reason
+
+
+def test_api_diff__snapshot_of_a_hub_that_kept_no_defaults_and_types__tells_nothing_false() -> None:
+    old = json.loads(json.dumps(snapshot()))
+    for one in old["names"].values():
+        one.pop("defaults", None)
+        for field in one.get("fields", {}).values():
+            field.pop("default", None)
+    for hook in old["hooks"].values():
+        del hook["types"]
+    for key in old["manifest"].values():
+        key.pop("default", None)
+    assert compare(old, snapshot()) == compare(snapshot(), old) == []
+
+
+def test_api_snapshot__made_in_another_process__is_the_same_text(home: Home) -> None:
+    """Sets have another order in each process, and objects another address."""
+    texts = {
+        subprocess.run([LUMINAI, "plugins", "api"], env={**home.env, "PYTHONHASHSEED": seed}, cwd=home.folder, capture_output=True, check=True).stdout
+        for seed in "123"
+    }
+    assert len(texts) == 1
+    assert b" at 0x" not in texts.pop()
 
 
 def test_api_command__prints_and_compares(home: Home, tmp_path: Path) -> None:

@@ -247,6 +247,13 @@ def test_plugin__bad_manifest__is_refused_before_its_code_runs(plugins, manifest
     assert (status.phase, status.code) == (phase, code)
 
 
+def test_plugin__named_as_the_hubs_own__is_refused(plugins) -> None:
+    status, _ = start_with([plugins.make("organisation", "raise RuntimeError('imported')")], plugins.make("good"))
+
+    assert (status.phase, status.code) == ("manifest", "bad-manifest")
+    assert "the hub's own" in status.reason
+
+
 @pytest.mark.parametrize(
     ("step", "code"),
     [
@@ -306,6 +313,7 @@ def test_hub__strict__any_failure_stops_it(plugins) -> None:
         asyncio.run(main())
 
 
+@pytest.mark.shows("TL-128e")
 def test_plugin__quarantined__stays_off_until_it_is_released(plugins, tmp_path: Path) -> None:
     settings = {"plugins": {"broken": {"on-failure": "quarantine"}}}
     folder = tmp_path / "home"
@@ -313,9 +321,11 @@ def test_plugin__quarantined__stays_off_until_it_is_released(plugins, tmp_path: 
 
     async def start(plugin: InstalledPlugin, *, release: bool = False) -> str:
         async with running_hub("broken", installed=[plugin], settings=settings, folder=folder) as hub:
-            state = hub.state("broken")
+            state, operator = hub.state("broken"), hub.client("*")
             if release:
-                operator = hub.client("*")
+                recorded = (await operator.request("GET", "/api/admin/audit?action=plugin.")).json()["items"]
+                assert [(one["action"], one["actor"], one["object"]) for one in recorded] == [("plugin.disable", "hub", "plugin:broken")]
+                assert "ValueError" in recorded[0]["detail"]["reason"]
                 answer = await operator.request("PUT", "/api/admin/plugins/broken/desired", json={"enabled": True})
                 assert answer.json()["built"] == ["broken"]
                 assert hub.state("broken") == "enabled"

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.postgres
 async def two_hubs(plugins: Any, folder: Path, url: str) -> AsyncIterator[tuple[HubUnderTest, HubUnderTest]]:
     installed = [plugins.make("good"), plugins.make("other"), plugins.make("picky", PICKY, provides="[]")]
     off = {"enabled": False, "approve": ["anonymous-routes"]}
-    settings = {"plugins": {"other": off, "picky": off}}
+    settings = {"plugins": {"other": off, "picky": off}, "vault": {"key-file": str(folder / "master.key")}}
     for name in "ab":
         (folder / name).mkdir()
     more: dict[str, Any] = {"installed": installed, "settings": settings, "database_url": url}

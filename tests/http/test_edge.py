@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from luminai.config.settings import ConnectionSettings, Settings
 from luminai.http.edge import Edge
+from luminai.http.live import LiveStreams
 from luminai.http.table import AppEntry, PrefixTable
 from luminai.telemetry.trace import Tracer
-from luminai.testing import running_hub
+from luminai.testing import FrozenClock, running_hub
 
 ECHO = """
     from litestar import get, post
@@ -49,6 +51,7 @@ def with_echo(plugins: Any, work: Any) -> Any:
 JSON = {"content-type": "application/json"}
 
 
+@pytest.mark.shows("PX-18")
 @pytest.mark.parametrize(
     ("method", "path", "body", "headers", "status", "code"),
     [
@@ -91,15 +94,27 @@ def test_route__needs_a_scope__only_its_holders_pass(plugins) -> None:
     assert with_echo(plugins, work) == [200, 200, 200, 403]
 
 
+@pytest.mark.shows("LW-60", "PX-52b")
 def test_every_answer__carries_id_generation_and_safe_headers(plugins) -> None:
-    async def work(hub: Any) -> tuple[Any, Any]:
-        return await hub.client().request("GET", "/api/status"), await hub.client().request("HEAD", "/api/status")
+    async def work(hub: Any) -> list[Any]:
+        asked = [("GET", "/api/status"), ("HEAD", "/api/status"), ("GET", "/api/echo/crash")]
+        return [await hub.client().request(method, path) for method, path in asked]
 
-    full, head = with_echo(plugins, work)
+    full, head, failed = with_echo(plugins, work)
 
     for name in ("x-request-id", "luminai-generation", "x-content-type-options", "content-security-policy", "referrer-policy"):
         assert name in full.headers
         assert name in head.headers
+        assert name in failed.headers
+    safe = {
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+    }
+    for answer in (full, head, failed):
+        assert {name: answer.headers[name] for name in safe} == safe
     assert full.headers["x-request-id"] != head.headers["x-request-id"]
     assert (head.status, head.body) == (200, b"")
 
@@ -180,11 +195,13 @@ def test_status__and_health__tell_the_truth(plugins) -> None:
             assert status["platform_status"] == "degraded"
             assert status["R_global"] is None
             assert [service["id"] for service in status["services"]] == ["sick"]
-            health = await client.request("GET", "/health")
+            assert (await client.request("GET", "/health")).json() == {"status": "failing"}
+            health = await hub.client("hub:monitor").request("GET", "/health/detailed")
             assert health.status == 503
-            assert {check["name"]: check["reason"] for check in health.json()["checks"]} == {"disk": "the disk is gone", "other": "OSError"}
+            own = [check for check in health.json()["checks"] if check["plugin"] == "sick"]
+            assert {check["name"]: check["reason"] for check in own} == {"disk": "the disk is gone", "other": "OSError"}
             assert (await client.request("GET", "/health/live")).status == 200
-            assert (await client.request("GET", "/health/ready")).json() == {"status": "ready", "checks": []}
+            assert (await client.request("GET", "/health/ready")).json() == {"status": "ready"}
 
     asyncio.run(main())
 
@@ -207,8 +224,8 @@ def test_socket__of_a_replaced_plugin__is_closed_with_the_word_to_come_back() ->
 
         entry = AppEntry("talk", app)
         table = PrefixTable({"/api/talk": entry}, entry, generation=1)
-        edge = Edge(table, access_log=None, lifespan=app, tracer=Tracer())
-        scope = {"type": "websocket", "path": "/api/talk/room", "headers": [], "client": ("127.0.0.1", 1)}
+        edge = Edge(table, settings=Settings(), access_log=None, lifespan=app, tracer=Tracer(), live=LiveStreams(ConnectionSettings(), FrozenClock()))
+        scope = {"type": "websocket", "path": "/api/talk/room", "query_string": b"", "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1)}
         task = asyncio.create_task(edge(scope, receive, send))
         await accepted.wait()
         assert table.tell_to_reconnect(frozenset({"other"})) == 0

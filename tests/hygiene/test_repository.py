@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 HOSTS = re.compile(r"https?://[^\s\"')>]*(?:pypi\.org|pythonhosted|npmjs|debian\.org|/simple/|/packages/)")
 ABSOLUTE = re.compile(r"(?<![\w.:/])/(?:home|root|Users|work|tmp/[a-z])[/\w.-]+")
-SECRETS = re.compile(r"(?:AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{32,}|ghp_[A-Za-z0-9]{36}|-----BEGIN (?:RSA |EC )?PRIVATE KEY|lum_[0-9a-f]{32}_[\w-]{40})")
+SECRETS = re.compile(
+    r"(?:AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{32,}|ghp_[A-Za-z0-9]{36}|-----BEGIN (?:RSA |EC )?PRIVATE KEY"
+    r"|lum_(?:(?:live|test)_[a-z]+_)?[0-9a-f]{32}_[\w-]{40})"
+)
 SIZES = {"py": 500, "js": 350, "css": 300}
 EXCEPTIONS: dict[str, tuple[int, str]] = {}
 """Path: (limit, reason); at most five."""

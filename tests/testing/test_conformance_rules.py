@@ -87,7 +87,7 @@ class Config(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_f
 WHOLE = (
     HEAD
     + "from sqlalchemy import Column, MetaData, String, Table\nfrom luminai import metadata_for\n"
-    + 'metadata = metadata_for("notes")\nTable("notes__notes", metadata, Column("id", String(40), primary_key=True))\n\n'
+    + 'metadata = metadata_for("notes")\nTable("notes__notes", metadata, Column("id", String(40), primary_key=True), info={"data": "internal"})\n\n'
     + WHOLE_CONFIG
     + PLUGIN
     + ROUTES
@@ -384,6 +384,24 @@ def test_s07__readme_silent(plugins, readme: str, said: str) -> None:
 
 def test_s08__calls_the_network_without_a_health_check(plugins) -> None:
     expect_only("S08", "api.example.org", make(plugins, manifest='network = ["api.example.org"]'))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ((', info={"data": "internal"}', ""), "notes__notes.id has no class"),
+        (("primary_key=True),", "primary_key=True), Column('author', String(40)),"), "notes__notes.author looks personal"),
+        (("primary_key=True),", "primary_key=True, info={'data': 'personal'}),"), "say in `retention`"),
+    ],
+    ids=["no-class", "looks-personal", "no-retention"],
+)
+def test_s09__column_without_a_class(plugins, change: tuple[str, str], said: str) -> None:
+    step = STEP.replace("primary_key=True)", 'primary_key=True), sa.Column("author", sa.String(40))') if "author" in said else STEP
+    code = WHOLE.replace(*change)
+    assert code != WHOLE
+    plugin = make(plugins, code, provides=WHOLE_PROVIDES, files={STEP_FILE: step}, manifest="tables = true")
+
+    expect_only("S09", said, plugin)
 
 
 def test_g01__persona_that_breaks_its_contract(plugins) -> None:

@@ -104,14 +104,20 @@ def test_records__logs_events_and_problems__are_found(plugins, records) -> None:
     import asyncio
 
     code = """
-        from luminai import Event, hookimpl
+        from luminai import Event, EventType, hookimpl
+        from msgspec import Struct
+        class Started(Struct):
+            n: int
         class Plugin:
+            @hookimpl
+            def event_types(self):
+                return [EventType(name="Started", payload=Started)]
             @hookimpl
             async def start(self, ctx):
                 ctx.log.info("notes.started", extra={"count": 3})
                 await ctx.db.write(lambda session: ctx.db.publish(session, Event(type="notes.Started", payload={"n": 3})))
     """
-    good, bad = plugins.make("notes", code, provides="[]"), plugins.make("bad", "raise ValueError('boom')")
+    good, bad = plugins.make("notes", code, provides='["event_types"]'), plugins.make("bad", "raise ValueError('boom')")
 
     async def main() -> None:
         async with running_hub("notes", "bad", installed=[good, bad]) as hub:

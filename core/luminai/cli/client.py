@@ -51,6 +51,16 @@ class HubClient:
                 raise problem_error(response.status, response.read(MAX_BODY))
             yield from parse_events(iter(lambda: response.read1(65536), b""))
 
+    def lines(self, method: str, path: str, *, query: dict[str, Any] | None = None) -> Iterator[bytes]:
+        """Yield the lines of a long answer as they come; one that breaks off is an error. Raises as ``request``."""
+        with self._send(method, path, None, query, {"Accept": "application/x-ndjson"}) as response:
+            if response.status >= 400:
+                raise problem_error(response.status, response.read(MAX_BODY))
+            try:
+                yield from response
+            except (OSError, HTTPException) as error:
+                raise Unavailable("The hub's answer broke off.", code="answer-cut", hint="Try again.") from error
+
     def _send(self, method: str, path: str, body: Any, query: dict[str, Any] | None, more: Mapping[str, str]) -> HTTPResponse:
         parts = urlsplit(self.url)
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection

@@ -54,6 +54,7 @@ def diff(terminal: HubTerminal) -> None:
 @click.pass_obj
 def adopt(terminal: HubTerminal) -> None:
     """Print the TOML that makes what was changed at run time permanent, with author and time. The hub itself never writes configuration files.
+    That it was asked for is recorded in the audit log.
 
     \b
     Examples:
@@ -66,36 +67,41 @@ def adopt(terminal: HubTerminal) -> None:
 
     config = terminal.configuration()
     refuse_wrong_core(config)
-    terminal.write(adoption(config, wishes_of(terminal, config), configuration_schema(installed_plugins())))
+    terminal.write(adoption(config, wishes_of(terminal, config, adopting=True), configuration_schema(installed_plugins())))
 
 
-def wishes_of(terminal: HubTerminal, config: Configuration) -> dict[str, Desired]:
+def wishes_of(terminal: HubTerminal, config: Configuration, *, adopting: bool = False) -> dict[str, Desired]:
     """Return what was wished at run time: from the hub that was named, else from this configuration's database, else from the hub that holds it.
+
+    With ``adopting`` the place that is asked records it.
 
     Raises:
         HubError: neither can be asked.
     """
     if terminal.options.url or os.environ.get("LUMINAI_URL"):
-        return _from_hub(terminal)
+        return _from_hub(terminal, adopting=adopting)
     try:
-        return _from_database(config)
+        return _from_database(config, adopting=adopting)
     except Conflict as error:
         if error.code != "database-in-use":
             raise
-    return _from_hub(terminal)
+    return _from_hub(terminal, adopting=adopting)
 
 
-def _from_hub(terminal: HubTerminal) -> dict[str, Desired]:
+def _from_hub(terminal: HubTerminal, *, adopting: bool) -> dict[str, Desired]:
     from luminai.host.desired import Change
 
+    if adopting:
+        terminal.request("POST", "/api/admin/changes/adopted")
     newest = msgspec.convert(terminal.request("GET", "/api/admin/changes", query={"limit": 1})["items"], list[Change])
     return newest[0].wishes if newest else {}
 
 
-def _from_database(config: Configuration) -> dict[str, Desired]:
-    """Read only: a database that is not there is not made, and tables that are not those of this code are not changed."""
+def _from_database(config: Configuration, *, adopting: bool) -> dict[str, Desired]:
+    """Read, and at most record it: a database that is not there is not made, and tables that are not those of this code are not changed."""
     import asyncio
 
+    from luminai.audit.offline import offline_log
     from luminai.data.database import open_database
     from luminai.data.migrations import core_source, current, pending
     from luminai.data.sqlite import FILE_NAME
@@ -105,7 +111,10 @@ def _from_database(config: Configuration) -> dict[str, Desired]:
     async def read(database: HubDatabase, clock: Clock) -> dict[str, Desired]:
         source = core_source()
         if not await pending(database, [source]):
-            return await DesiredStore(database, clock).all()
+            store = DesiredStore(database, clock, offline_log(config, database, clock))
+            if adopting:
+                await store.note_adoption(by="command line")
+            return await store.all()
         if (await current(database, [source]))[source.owner_id]:
             raise Conflict("Migrations of the core are waiting.", code="migration-needed", hint="Run `luminai db upgrade`.")
         return {}

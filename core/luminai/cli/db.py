@@ -31,7 +31,30 @@ def db() -> None:
       luminai db rehearse
       luminai db upgrade
       luminai db verify
+      luminai db roles
     """
+
+
+@db.command()
+@click.option("--owner", default="luminai_owner", show_default=True, help="Who owns the tables, and migrates.")
+@click.option("--app", default="luminai_app", show_default=True, help="As whom the hub serves.")
+@click.pass_obj
+def roles(terminal: HubTerminal, owner: str, app: str) -> None:
+    """Print a script for psql that sets up two roles, so that the server itself keeps the rows of owners apart (PostgreSQL).
+
+    \b
+    Examples:
+      luminai db roles | psql --set ON_ERROR_STOP=1 postgres
+    """
+    from luminai.contracts.errors import Unprocessable
+    from luminai.data.row_security import roles_sql
+
+    url = terminal.configuration().settings.database.url
+    if not url:
+        raise Unprocessable("This hub runs on SQLite, which has no roles.", code="not-supported", hint="Set database.url to a PostgreSQL database.")
+    from sqlalchemy import make_url
+
+    terminal.write(roles_sql(make_url(url).database or "luminai", owner, app))
 
 
 @db.command()

@@ -15,17 +15,34 @@ from luminai.cli.exits import INTERRUPTED, exit_code
 from luminai.contracts.errors import HubError, NotFound
 
 CORE: Final = {
+    "actions": ("luminai.cli.actions:actions", "See what plugins can do beside requests, and have it done."),
+    "alerts": ("luminai.cli.alerts:alerts", "See what the hub warns of, and try who is told."),
+    "audit": ("luminai.cli.audit:audit", "Read, prove and verify the audit log."),
+    "backup": ("luminai.cli.backup:backup", "Back up into an encrypted file, check and restore it."),
     "completion": ("luminai.cli.completion:completion", "Print the shell completion script."),
     "config": ("luminai.cli.config:config", "Explain and check the configuration."),
     "db": ("luminai.cli.db:db", "Migrate the database."),
+    "identity": ("luminai.cli.people:identity", "See and rotate the keys that sign access tokens."),
+    "endpoints": ("luminai.cli.endpoints:endpoints", "Send events to other services as signed webhooks; see what came of it."),
+    "events": ("luminai.cli.events:events", "See what happened, follow a chain of events, catch a subscription up."),
+    "jobs": ("luminai.cli.jobs:jobs", "See what runs beside requests; cancel, retry, discard and pause it."),
     "keys": ("luminai.cli.keys:keys", "Make, list and revoke API keys."),
+    "mail": ("luminai.cli.mail:mail", "See letters that wait or failed, retry and discard them."),
     "manifest": ("luminai.cli.manifest:manifest", "Say what this hub can do, for agents."),
+    "metrics": ("luminai.cli.metrics:metrics", "See how long things take, and get a dashboard."),
+    "organisations": ("luminai.cli.organisations:organisations", "See and change organisations and who belongs to them."),
+    "people": ("luminai.cli.people:people", "See, invite, suspend and restore people, edit roles."),
+    "permissions": ("luminai.cli.permissions:permissions", "Explain why somebody may do something, or may not."),
     "plugins": ("luminai.cli.plugins:plugins", "See plugins, change them in the running hub, find what is wrong."),
+    "privacy": ("luminai.cli.privacy:privacy", "See what the hub holds about people, export and erase them."),
     "repairs": ("luminai.cli.repairs:repairs", "See what needs a look, fix it, or put it aside."),
+    "schedules": ("luminai.cli.schedules:schedules", "Have actions run by the clock; see, change, pause and try out schedules."),
     "serve": ("luminai.cli.serve:serve", "Run the hub."),
     "setup": ("luminai.cli.keys:setup", "Become the operator with the one-time set-up token."),
     "upgrade": ("luminai.cli.upgrade:upgrade", "Rehearse another version of the hub."),
     "status": ("luminai.cli.status:status", "Show how the hub is."),
+    "vault": ("luminai.cli.vault:vault", "Look at the encryption of stored data, change its key."),
+    "webhooks": ("luminai.cli.webhooks:webhooks", "See webhook deliveries, retry or discard them."),
 }
 
 

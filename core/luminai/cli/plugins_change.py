@@ -168,6 +168,7 @@ def _emit(terminal: HubTerminal, answer: dict[str, Any]) -> None:
 
 
 def _wish_offline(terminal: HubTerminal, plugin: str, *, enabled: bool) -> dict[str, Any]:
+    from luminai.audit.offline import offline_log
     from luminai.cli.offline import with_database
     from luminai.host.desired import DesiredStore
     from luminai.host.discovery import installed_plugins
@@ -176,7 +177,7 @@ def _wish_offline(terminal: HubTerminal, plugin: str, *, enabled: bool) -> dict[
         raise NotFound(f"Plugin {plugin} is not installed.", code="plugin-not-found", hint=f"Install luminai-{plugin} first.")
 
     async def work(database: Any, clock: Any) -> int:
-        store = DesiredStore(database, clock)
+        store = DesiredStore(database, clock, offline_log(terminal.configuration(), database, clock))
         await store.set(plugin, enabled, by="command line")
         return await store.revision()
 

@@ -120,14 +120,14 @@ def routes(terminal: HubTerminal, anonymous: bool) -> None:
 @click.command()
 @click.pass_obj
 def perf(terminal: HubTerminal) -> None:
-    """Show what each running plugin costs: its start by phase, its requests and decisions so far.
+    """Show what each running plugin costs: its start by phase, its requests and decisions so far, and which of its channels rest.
 
     \b
     Examples:
       luminai plugins perf
     """
     found = terminal.request("GET", "/api/admin/plugins/perf", offline=True)
-    terminal.emit(found, columns=("id", "start_ms", "requests", "request_ms", "failed_requests", "decisions", "decision_ms", "tasks"))
+    terminal.emit(found, columns=("id", "start_ms", "requests", "request_ms", "failed_requests", "decisions", "decision_ms", "tasks", "resting"))
 
 
 @click.command()

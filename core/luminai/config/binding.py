@@ -26,7 +26,7 @@ def bind(struct: type[T], section: Mapping[str, Any], resolve: Callable[[str], s
 
     def decode(kind: type, value: Any) -> Any:
         if kind is Secret:
-            if not isinstance(value, str) or not SECRET_REFERENCE.match(value):
+            if not isinstance(value, str) or not SECRET_REFERENCE.fullmatch(value):
                 raise ValueError("must be a reference to a secret such as env:NAME, not the secret itself")
             return Secret(value, resolve)
         raise NotImplementedError(kind)

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from luminai.config.settings import Settings
 from luminai.contracts.errors import ProblemItem
 
 ALIASES: Final[dict[str, tuple[str, ...]]] = {
@@ -22,6 +23,7 @@ NOT_SETTINGS: Final = frozenset(
         "LUMINAI_API_KEY",
         "LUMINAI_CONFIG",
         "LUMINAI_HOME",
+        "LUMINAI_MASTER_KEY",
         "LUMINAI_NO_COLOR",
         "LUMINAI_ONLY",
         "LUMINAI_OUTPUT",
@@ -30,7 +32,7 @@ NOT_SETTINGS: Final = frozenset(
         "LUMINAI_URL",
     }
 )
-_TABLES: Final = ("hub", "server", "database", "log", "plugins")
+_TABLES: Final = Settings.__struct_encode_fields__
 
 
 def read_environment(environ: Mapping[str, str]) -> tuple[dict[tuple[str, ...], tuple[Any, str]], list[ProblemItem]]:

@@ -60,11 +60,17 @@ class Layer:
 
 
 class Configuration:
-    """The effective configuration. ``problems`` are those of reading; shape is judged by ``luminai.config.problems``."""
+    """The effective configuration.
 
-    def __init__(self, layers: Sequence[Layer], problems: Sequence[ProblemItem], base_dir: Path) -> None:
+    Attributes:
+        problems: Those of reading; shape is judged by ``luminai.config.problems``.
+        left_out: What was wrong and has no effect, in safe mode (``luminai.config.sound``).
+    """
+
+    def __init__(self, layers: Sequence[Layer], problems: Sequence[ProblemItem], base_dir: Path, left_out: Sequence[ProblemItem] = ()) -> None:
         self.layers = tuple(layers)
         self.problems = tuple(problems)
+        self.left_out = tuple(left_out)
         self.base_dir = base_dir
         merged: dict[str, Any] = {}
         for layer in layers:
@@ -119,26 +125,30 @@ class Configuration:
             yield Setting(".".join(path), value, self.origin(path))
 
 
-def load(path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = ()) -> Configuration:
+def load(path: Path | None, environ: Mapping[str, str], overrides: Sequence[str] = (), *, lenient: bool = False) -> Configuration:
     """Read every layer.
 
     Args:
         path: config.toml; None for ``./config.toml`` if there is one.
         environ: Environment variables.
         overrides: ``key.path=value`` from the command line.
+        lenient: Take a file that cannot be read at all as one problem more, and go on without it.
 
     Raises:
-        ConfigRejected: the named file cannot be read at all, or an override has no ``=``.
+        ConfigRejected: a file cannot be read at all, or an override has no ``=``.
     """
     problems: list[ProblemItem] = []
     layers: list[Layer] = []
     base = path.parent if path is not None else Path()
     main = path if path is not None else Path("config.toml")
-    if path is not None or main.is_file():
-        layers.append(_file_layer(main, problems))
-    folder = base / "config.d"
-    if folder.is_dir():
-        layers += [_file_layer(extra, problems) for extra in sorted(folder.glob("*.toml"))]
+    files = [main] if path is not None or main.is_file() else []
+    for file in [*files, *sorted((base / "config.d").glob("*.toml"))]:
+        try:
+            layers.append(_file_layer(file, problems))
+        except ConfigRejected as unreadable:
+            if not lenient:
+                raise
+            problems += unreadable.errors
     values, wrong = read_environment(environ)
     problems += wrong
     layers.append(_flat_layer("environment", {key: (value, name) for key, (value, name) in values.items()}))

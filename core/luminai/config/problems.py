@@ -19,7 +19,8 @@ from luminai.config.binding import schema_of
 from luminai.config.layers import Configuration
 from luminai.config.positions import KeyPath
 from luminai.config.settings import Settings
-from luminai.contracts.errors import ProblemItem
+from luminai.contracts.errors import ConfigRejected, ProblemItem
+from luminai.telemetry.alert_rules import problems_of_settings
 
 _DURATION: Final = re.compile(r"^P(?!$)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$")
 _JUDGE: Final = "1"
@@ -57,15 +58,41 @@ def check_core(config: Configuration, *, installed_ids: Iterable[str] = ()) -> l
     sections = config.table.get("plugins", {})
     if isinstance(sections, dict):
         bare = {plugin: _without_config(section) for plugin, section in sections.items()}
-        problems += judge(schema_of(Settings), table | {"plugins": bare}, config, ())
+        problems += _judge_core(table | {"plugins": bare}, config)
         near_to = list(installed_ids)
         for plugin in sections if near_to else ():
             near = difflib.get_close_matches(plugin, near_to, n=1)
             if plugin not in near_to and near:
                 problems.append(_item(config, ("plugins", plugin), f"no plugin {plugin} is installed", f"Did you mean {near[0]}?", "unknown-plugin"))
     else:
-        problems += judge(schema_of(Settings), config.table, config, ())
-    return problems[:MAX_PROBLEMS]
+        problems += _judge_core(config.table, config)
+    return (problems or _judge_alerts(config))[:MAX_PROBLEMS]
+
+
+def _judge_core(table: dict[str, Any], config: Configuration) -> list[ProblemItem]:
+    """Judge the core's settings; what makes the typed settings keeps to their schema, so that a start with sound ones need not load jsonschema."""
+    try:
+        msgspec.convert(table, Settings, strict=True)
+    except msgspec.ValidationError:
+        return judge(schema_of(Settings), table, config, ())
+    return []
+
+
+def _judge_alerts(config: Configuration) -> list[ProblemItem]:
+    """Return which rules and channels of alerts make no sense, each at its table."""
+    try:
+        alerts = config.settings.alerts
+    except ConfigRejected:
+        return []
+    found = [
+        msgspec.structs.replace(_item(config, ("alerts", "rules", name), f"{name}: {one.detail}", one.hint, one.code), pointer="alerts.rules")
+        for name, one in problems_of_settings(alerts.rules)
+    ]
+    for name, channel in alerts.channels.items():
+        key = "to" if channel.kind == "mail" else "url"
+        if not getattr(channel, key):
+            found.append(_item(config, ("alerts", "channels", name, key), f"is missing, a channel of kind {channel.kind} needs it", "", "missing"))
+    return found
 
 
 def check_plugin_config(config: Configuration, plugin_id: str, schema: dict[str, Any] | None, cache: VerdictCache) -> list[ProblemItem]:

@@ -14,6 +14,7 @@ _GRANTS: Final = {
     "anonymous-routes": "people without a key may call some of its routes",
     "secrets": "it reads secrets",
     "site-root": "its pages are at /",
+    "webhooks": "outside services may deliver to it, and it verifies them",
 }
 _EMPTY: Final[dict[str, Any]] = {"string": "", "integer": 0, "number": 0.0, "boolean": False, "array": [], "object": {}}
 _NESTED: Final = 6
@@ -34,7 +35,7 @@ def scaffold(manifest: Manifest, schema: Mapping[str, Any] | None) -> str:
         lines += comment(f"It requires {', '.join(manifest.requires)}.")
     if manifest.grants:
         lines += comment("It asks for these grants and does not run without them; take the mark away if you agree.")
-        lines += [line for grant in manifest.grants for line in comment(f"{grant}: {_GRANTS[grant]}.")]
+        lines += [line for grant in manifest.grants for line in comment(f"{grant}: {_GRANTS.get(grant, 'it calls this service')}.")]
         lines.append(f"# approve = {inline(list(manifest.grants))}")
     lines += [
         *comment("required: the hub does not start without it; optional: it goes on; quarantine: it also stays off."),

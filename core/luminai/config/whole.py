@@ -90,7 +90,7 @@ def shown(value: Any, schema: Mapping[str, Any] | None, root: Mapping[str, Any])
     if schema is None:
         return HIDDEN
     if is_secret(schema, root):
-        return value if value is None or (isinstance(value, str) and SECRET_REFERENCE.match(value)) else HIDDEN
+        return value if value is None or (isinstance(value, str) and SECRET_REFERENCE.fullmatch(value)) else HIDDEN
     here = resolved(schema, root)
     if isinstance(value, Mapping):
         return {name: shown(inner, member(here, name, root), root) for name, inner in value.items()}

@@ -9,11 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from luminai.contracts.ai import AIProvider
+from luminai.contracts.audit import AuditEntry
+from luminai.contracts.cache import Cache
+from luminai.contracts.identity import Actor
+from luminai.contracts.jobs import Actions
+from luminai.contracts.live import Live
+from luminai.contracts.metrics import Metrics
+from luminai.contracts.outbound import HttpClient
 from luminai.contracts.payment import PaymentProvider
 from luminai.contracts.persona import Persona
 from luminai.contracts.resonance import ResonanceCalculator
 from luminai.contracts.runtime import Event
 from luminai.contracts.storage import StorageBackend
+from luminai.contracts.streams import Events
+from luminai.contracts.vault import Vault
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -84,7 +93,25 @@ class Database(Protocol):
         ...
 
     def publish(self, session: Session, event: Event, /) -> str:
-        """Write ``event`` to the outbox in the unit's own transaction and return its id (``evt_…``)."""
+        """Write ``event``, and a job for each durable subscription to it, in the unit's own transaction; return its id (``evt_…``)."""
+        ...
+
+
+class OwnedDatabase(Database, Protocol):
+    """A plugin's database. Rows of a table with an owner (``Table(…, info={"owner": "subject"})``) are there only for their owner: a statement that
+    does not compare that column with the subject of the request raises ``OwnerFilterMissing``. Rows of a table with a tenant
+    (``info={"tenant": "organisation"}``) are there only for the organisation that the request acts for; where it acts for none, ``Forbidden`` (code
+    ``organisation-needed``) is raised. A task that a request spawns works in the same name; other background work says whose it is.
+    """
+
+    def as_subject(self, subject: str, /, *, organisation: str = "") -> Database:
+        """Return the same database for work in the name of ``subject``, whoever acts, and for ``organisation`` ("" for none). Give no id here that a
+        client sent.
+        """
+        ...
+
+    def as_system(self) -> Database:
+        """Return the same database with the rows of all, for work that belongs to nobody: statistics, upkeep."""
         ...
 
 
@@ -162,13 +189,52 @@ class PluginContext(Protocol):
         ...
 
     @property
-    def db(self) -> Database: ...
+    def db(self) -> OwnedDatabase: ...
 
     @property
     def clock(self) -> Clock: ...
 
+    def audit(self, session: Session, actor: Actor | str, entry: AuditEntry, /) -> str:
+        """Write down what was done, in the unit's own transaction: what cannot be written down does not happen. Returns the entry's id.
+
+        Raises:
+            InvalidInput: the entry is larger than its bounds.
+        """
+        ...
+
+    @property
+    def cache(self) -> Cache:
+        """Keeps what is dear to make, in the name of whoever acts."""
+        ...
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counts what the plugin declared in its hook ``metrics``."""
+        ...
+
+    @property
+    def http(self) -> HttpClient:
+        """Calls to the hosts of the plugin's grants ``outbound:<host>``."""
+        ...
+
+    @property
+    def vault(self) -> Vault:
+        """Encryption at rest for the plugin's own tables: ``place`` begins with its table prefix."""
+        ...
+
     @property
     def providers(self) -> Providers: ...
+
+    @property
+    def actions(self) -> Actions: ...
+
+    @property
+    def events(self) -> Events:
+        """The plugin's own streams of events, and the states that follow from them."""
+        ...
+
+    @property
+    def live(self) -> Live: ...
 
     @property
     def decisions(self) -> Decisions: ...

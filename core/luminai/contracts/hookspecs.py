@@ -14,11 +14,13 @@ import pluggy
 from luminai.contracts.ai import AIProvider
 from luminai.contracts.context import PluginContext
 from luminai.contracts.errors import ProblemItem
+from luminai.contracts.jobs import Action, Schedule
+from luminai.contracts.live import Channel
+from luminai.contracts.metrics import AlertRule
 from luminai.contracts.payment import PaymentProvider
 from luminai.contracts.persona import Persona
 from luminai.contracts.resonance import ResonanceCalculator
 from luminai.contracts.runtime import (
-    Action,
     Authenticator,
     Decision,
     EraseReport,
@@ -29,13 +31,13 @@ from luminai.contracts.runtime import (
     HealthCheck,
     Metric,
     PurgeItem,
-    Schedule,
     SecretBackend,
     Service,
     Subscription,
     Webhook,
 )
 from luminai.contracts.storage import StorageBackend
+from luminai.contracts.streams import Aggregate
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -94,20 +96,32 @@ class Contributions:
         """Declare the plugin's own metrics."""
 
     @hookspec
+    def alert_rules(self) -> Sequence[AlertRule]:
+        """Watch over metrics, the plugin's own or the hub's; the operator may change each rule, and has the last word."""
+
+    @hookspec
     def actions(self, ctx: PluginContext) -> Sequence[Action]:
         """Offer actions."""
 
     @hookspec
     def schedules(self, ctx: PluginContext) -> Sequence[Schedule]:
-        """Run the plugin's actions by the clock."""
+        """Run the plugin's own actions by the clock. An operator sees them with `luminai schedules list --all`, and may pause or change them."""
 
     @hookspec
     def event_types(self) -> Sequence[EventType]:
         """Declare the events that the plugin publishes."""
 
     @hookspec
+    def aggregates(self, ctx: PluginContext) -> Sequence[Aggregate]:
+        """Declare what the plugin keeps as streams of events."""
+
+    @hookspec
     def subscriptions(self, ctx: PluginContext) -> Sequence[Subscription]:
         """Listen to events."""
+
+    @hookspec
+    def channels(self, ctx: PluginContext) -> Sequence[Channel]:
+        """Declare the rooms in which the plugin tells people what happens."""
 
     @hookspec
     def webhooks(self, ctx: PluginContext) -> Sequence[Webhook]:

@@ -9,6 +9,9 @@ from msgspec import Meta, Struct
 PLUGIN_API: Final = "1.0"
 """The plugin API number ``major.feature`` of this hub. A new hook or argument raises the feature, a changed meaning the major."""
 
+MAX_GRANTS: Final = 64
+"""What a manifest may ask for; an operator may approve as many more, for hosts that come from settings."""
+
 ENTRY_POINT_GROUP: Final = "luminai.plugins"
 MANIFEST_FILE: Final = "luminai-plugin.toml"
 SCHEMA_FILE: Final = "config.schema.json"
@@ -18,6 +21,8 @@ VersionRange = Annotated[str, Meta(pattern=r"^(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\
 AnyOrRange = Annotated[str, Meta(pattern=r"^(\*|(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+)$", max_length=64)]
 ClaimedPath = Annotated[str, Meta(pattern=r"^/([a-z0-9.][a-z0-9._-]*(/[a-z0-9._-]+)*)?$", max_length=64)]
 ScopeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$", max_length=64)]
+RoleName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=32)]
+RoleScope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*)$", max_length=97)]
 Line = Annotated[str, Meta(min_length=1, max_length=200)]
 
 Kind = Literal[
@@ -32,10 +37,13 @@ Kind = Literal[
     "decisions",
     "health_checks",
     "metrics",
+    "alert_rules",
     "actions",
     "schedules",
     "event_types",
+    "aggregates",
     "subscriptions",
+    "channels",
     "webhooks",
     "authenticators",
     "secret_backends",
@@ -43,7 +51,7 @@ Kind = Literal[
     "extensions",
     "commands",
 ]
-Grant = Literal["anonymous-routes", "secrets", "site-root"]
+Grant = Annotated[str, Meta(pattern=r"^(anonymous-routes|secrets|site-root|webhooks|outbound:[a-z0-9*.:_\[\]-]{1,260})$")]
 
 
 class CommandClaim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +75,10 @@ class Manifest(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown
         paths: URL prefixes it claims; empty means ``/api/<id>`` if it provides routes. Outside ``/api/`` needs the grant ``site-root``.
         tables: Whether it owns tables ``<id>__…``.
         scopes: Scopes it defines with a title for people; each starts with ``<id>:``.
-        grants: What it asks of the operator: ``anonymous-routes``, ``secrets``, ``site-root``.
+        roles: What people in a role may do with it: ``member`` is everybody who signed up, ``viewer`` only reads, another name makes a role. It holds
+            until an operator writes the role.
+        grants: What it asks of the operator: ``anonymous-routes``, ``secrets``, ``site-root``, ``webhooks``, ``outbound:<host>`` for each host that
+            it calls.
         network: Hosts it calls.
         reload: ``restart`` when it cannot be swapped in a running hub.
         removal: What is left after purge, in one sentence.
@@ -86,7 +97,8 @@ class Manifest(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown
     paths: Annotated[tuple[ClaimedPath, ...], Meta(max_length=16)] = ()
     tables: bool = False
     scopes: dict[ScopeName, Line] = {}
-    grants: tuple[Grant, ...] = ()
+    roles: Annotated[dict[RoleName, Annotated[tuple[RoleScope, ...], Meta(max_length=16)]], Meta(max_length=8)] = {}
+    grants: Annotated[tuple[Grant, ...], Meta(max_length=MAX_GRANTS)] = ()
     network: tuple[str, ...] = ()
     reload: Literal["hot", "restart"] = "hot"
     removal: Line = "Nothing is left."

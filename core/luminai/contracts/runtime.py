@@ -2,72 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from luminai.contracts.identity import Actor
 
-
-class Action(Struct, frozen=True, kw_only=True):
-    """The only thing that runs in the background. Full name ``<plugin id>.<name>``; ``input`` and ``output`` are Struct types.
-
-    Attributes:
-        run: ``async (ctx, input) -> output``.
-        timeout: Seconds for one run.
-        concurrency: What happens when a run is asked for while one with the same key is going.
-    """
-
-    name: str
-    summary: str
-    input: type[Struct]
-    output: type[Struct]
-    run: Callable[..., Awaitable[Struct]]
-    scope: str
-    timeout: float = 60.0
-    concurrency: Literal["allow", "skip", "queue", "replace"] = "allow"
-    retries: int = 0
-
-
-class Schedule(Struct, frozen=True, kw_only=True):
-    """Runs the plugin's action ``action`` with ``input`` by ``trigger`` (``cron: mon-fri 08:00``, ``every: 15m``) in time zone ``zone``."""
-
-    name: str
-    action: str
-    trigger: str
-    zone: str = "UTC"
-    input: dict[str, Any] = {}
-    misfire: Literal["skip", "once", "all"] = "once"
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 class EventType(Struct, frozen=True, kw_only=True):
-    """An event the plugin publishes: full name ``<plugin id>.<Name>``; ``payload`` is its Struct type, ``version`` rises on change."""
+    """An event the plugin publishes: full name ``<plugin id>.<Name>``; ``payload`` is its Struct type, ``version`` rises on change.
+
+    ``keep`` is how long it stays in the log: ``short`` and ``standard`` as the operator sets them (7 and 365 days), ``lasting`` for good. Events of
+    streams always last.
+    """
 
     name: str
     payload: type[Struct]
     version: int = 1
     summary: str = ""
+    keep: Literal["short", "standard", "lasting"] = "standard"
 
 
 class Event(Struct, frozen=True, kw_only=True):
-    """A fact that happened. ``id`` and ``at`` are given by the host when it is published inside a unit of work."""
+    """A fact that happened. The publisher gives ``type``, ``payload``, ``version``, and where they mean something ``subject`` and ``key``.
+
+    Attributes:
+        subject: Id of the person or thing that it is about, at most 120 characters.
+        key: Each durable subscription gets the events of one key in order, one after the other; at most 200 characters.
+        number: Its place in the stream ``key``, from 1; 0 outside of streams.
+        id: ``evt_…``.
+        owner: In whose name it was published, "" for the hub's.
+        correlation: The same for all that follows from one beginning: a request's id, a job's, or the first event's.
+        causation: Id of the job or event whose handling published it, "" at a beginning.
+    """
 
     type: str
     payload: dict[str, Any]
     subject: str = ""
     version: int = 1
+    key: str = ""
+    number: int = 0
+    id: str = ""
+    at: datetime | None = None
+    owner: str = ""
+    correlation: str = ""
+    causation: str = ""
 
 
 class Subscription(Struct, frozen=True, kw_only=True):
-    """``handle(event)`` is awaited for every event of full type name ``event``; durable ones survive a restart."""
+    """Has ``handle`` awaited for events of the full type name ``event``.
+
+    By default ``handle(event)`` is told what this process publishes while it runs, at most once. A ``durable`` one is a job for each event, written
+    with it: ``handle(event, delivery)`` comes at least once, also after a restart and for what happened while the plugin was off. With
+    ``delivery.finish(session)`` in its unit of work the effect happens exactly once. It works in the name of the event's owner.
+
+    Attributes:
+        name: Tells two subscriptions of a plugin to one event apart; lower-case words with dashes.
+        timeout: Seconds for one call, at most 300.
+        retries: Of a durable one: attempts after the first that failed, at most 50. What fails for good is a dead job.
+        backoff: Seconds before the second attempt; they double, up to an hour.
+        since: What a durable one gets that was never there before: what happens from ``now`` on, or all that the log holds from its ``start``.
+    """
 
     event: str
-    handle: Callable[[Event], Awaitable[None]]
+    handle: Callable[..., Awaitable[None]]
     name: str = ""
     durable: bool = False
     timeout: float = 10.0
+    retries: int = 8
+    backoff: float = 10.0
+    since: Literal["now", "start"] = "now"
 
 
 class DecisionRule(StrEnum):
@@ -132,7 +142,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True):
 
 
 class Metric(Struct, frozen=True, kw_only=True):
-    """A metric the plugin owns: exported as ``luminai_plugin_<id>_<name>``."""
+    """A metric the plugin owns, counted by ``ctx.metrics``: exported as ``luminai_plugin_<id>_<name>``, a counter with ``_total``."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -159,14 +169,65 @@ class SecretBackend(Protocol):
     def resolve(self, name: str) -> str: ...
 
 
-class Webhook(Struct, frozen=True, kw_only=True):
-    """An inbound webhook at ``/api/webhook/<plugin id>[/<name>]``: ``verify(body, headers)`` is pure and raises ``NotSignedIn`` for a
-    forgery;
-    ``receive(event)`` handles one delivery at least once, keyed by the delivery id that ``verify`` returned."""
+class Verified(Struct, frozen=True, kw_only=True):
+    """What ``Webhook.verify`` found in a genuine request.
 
-    name: str
-    verify: Callable[[bytes, Mapping[str, str]], tuple[str, Any]]
-    receive: Callable[[Any], Awaitable[None]]
+    Attributes:
+        id: The sender's delivery id, 1 to 200 printable ASCII characters. The same id is taken in once.
+        event: What ``receive`` gets, an instance of ``Webhook.event``; None when there is nothing to do.
+        summary: What it is, in a few words for operators (cut at 200 characters): no personal data.
+        id_is_signed: The signature covers the id. Otherwise the same body under another id also counts as a repetition, because whoever
+            saw one request could send it again with a new id.
+    """
+
+    id: str
+    event: Struct | None
+    summary: str = ""
+    id_is_signed: bool = False
+
+
+class Delivery(Protocol):
+    """One delivery in the hands of ``Webhook.receive`` or of a durable ``Subscription.handle``. ``attempt`` counts from 1."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def received_at(self) -> datetime: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    def finish(self, session: Session, /) -> None:
+        """Mark the delivery as done in the plugin's own unit of work: effect and mark are committed together, so the effect happens once.
+
+        Raises:
+            Conflict: another worker has the delivery by now (code ``lease-lost``); let it pass, so that the unit is rolled back.
+        """
+        ...
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """An inbound webhook at ``/api/webhook/<plugin id>[/<name>]``; the manifest asks for the grant ``webhooks``.
+
+    Attributes:
+        event: Struct type of what is kept between ``verify`` and ``receive``; msgspec encodes it as JSON.
+        verify: ``(body, headers, now) -> Verified``, plain and pure: the raw body, headers by lower-case name (one that came twice raises
+            when it is read), aware UTC time. Raises ``NotSignedIn`` for a forgery, ``InvalidInput`` for what it cannot read. Called in a
+            thread for bodies above 64 KiB.
+        receive: ``async (event, delivery)``, at least once for each delivery that has an event, in no order that may be relied on. Eight
+            attempts with growing pauses, then the delivery waits for an operator. With ``delivery.finish(session)`` in its unit of work
+            the effect happens exactly once.
+        max_bytes: Largest body, at most 25 MiB.
+        timeout: Seconds for one ``receive``, at most 600.
+    """
+
+    name: str = ""
+    event: type[Struct]
+    verify: Callable[[bytes, Mapping[str, str], datetime], Verified]
+    receive: Callable[[Any, Delivery], Coroutine[Any, Any, None]]
+    max_bytes: int = 1024 * 1024
+    timeout: float = 30.0
 
 
 class Service(Struct, frozen=True):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FOLDER: Final = "backups"
 KEEP: Final = 5
 MARGIN_BYTES: Final = 256 * 1024
-_NAME: Final = re.compile(r"^hub-\d{8}T\d{6}\.\d{6}Z\.sqlite3$")
+_NAME: Final = re.compile(r"^hub-\d{8}T\d{6}\.\d{6}Z\.sqlite3\Z")
 _STAMP: Final = "hub-%Y%m%dT%H%M%S.%fZ.sqlite3"
 
 

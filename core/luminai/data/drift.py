@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, inspect, text
 
 from luminai.data.migrations import MigrationSource
+from luminai.data.row_security import open_tables
 
 _MISSING: Final = {"add_table": "table", "add_index": "index", "add_constraint": "constraint", "add_fk": "foreign key"}
 _TOO_MUCH: Final = {"remove_table": "table", "remove_index": "index", "remove_constraint": "constraint", "remove_fk": "foreign key"}
@@ -32,7 +33,9 @@ def differences(connection: Connection, source: MigrationSource) -> list[str]:
     context = MigrationContext.configure(connection, opts=options)
     found = [line for change in compare_metadata(context, source.metadata) for line in _lines(change)]
     steps = "\n".join(path.read_text(errors="replace") for path in source.files().values())
-    return found + [f"table {name} is not declared, and no step names it" for name in beside if name not in steps]
+    found += [f"table {name} is not declared, and no step names it" for name in beside if name not in steps]
+    open_to_all = open_tables(connection, source.metadata) if connection.dialect.name == "postgresql" else []
+    return found + [f"table {name} has owners, and no policy keeps them apart: a step must call enable_owner_policy" for name in open_to_all]
 
 
 def undeclared(connection: Connection, source: MigrationSource) -> list[str]:

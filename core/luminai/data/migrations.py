@@ -16,6 +16,20 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import HubError
+from luminai.data import (  # noqa: F401 - they enter core_metadata
+    tables_audit,
+    tables_edge,
+    tables_endpoints,
+    tables_events,
+    tables_jobs,
+    tables_mail,
+    tables_organisations,
+    tables_people,
+    tables_privacy,
+    tables_schedules,
+    tables_vault,
+    tables_webhooks,
+)
 from luminai.data.database import HubDatabase
 from luminai.data.tables import core_metadata
 
@@ -23,7 +37,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import MetaData
 
-_FILE: Final = re.compile(r"^(\d{4})_[a-z0-9_]+\.py$")
+_FILE: Final = re.compile(r"^(\d{4})_[a-z0-9_]+\.py\Z")
 _ENVIRONMENT: Final = Path(__file__).parent / "alembic_env"
 _LOCK: Final = 0x6C756D696E6169  # any number that only this hub locks
 

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, make_url, text
+import msgspec
+from sqlalchemy import Connection, Executable, Select, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import ConfigRejected, DeadlineExceeded, Unavailable
 from luminai.data.backups import no_backup
-from luminai.data.database import Unit
+from luminai.data.database import Busy, Unit
+from luminai.data.driver_errors import keep_values_out
+from luminai.data.owners import Acting, keep_owners_apart
+from luminai.data.row_security import as_system, begin
 
 T = TypeVar("T")
 POOL: Final = 16
+OVERFLOW: Final = 4
 _SERIALIZATION: Final = ("40001", "40P01")
 _REQUIRES: Final = "Install luminai[postgres] (asyncpg)."
 
@@ -33,7 +38,18 @@ class PostgresEngine:
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
-            self._engine = create_async_engine(parsed, pool_size=POOL, max_overflow=4, pool_timeout=5, pool_pre_ping=False)
+            self._engine = create_async_engine(
+                parsed,
+                pool_size=POOL,
+                max_overflow=OVERFLOW,
+                pool_timeout=5,
+                pool_pre_ping=False,
+                hide_parameters=True,
+                json_serializer=lambda value: msgspec.json.encode(value).decode(),
+                json_deserializer=msgspec.json.decode,
+            )
+            keep_owners_apart(self._engine.sync_engine)
+            keep_values_out(self._engine.sync_engine)
         except ModuleNotFoundError as error:
             raise ConfigRejected("PostgreSQL needs asyncpg, which is not installed.", hint=_REQUIRES) from error
         except Exception as error:
@@ -47,19 +63,19 @@ class PostgresEngine:
         """Close the pool."""
         await self._engine.dispose()
 
-    async def read(self, unit: Unit[T], seconds: float) -> T:
+    async def read(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T:
         """Run a unit in one read-only snapshot."""
-        result: T = await self._within(seconds, lambda: self._once(unit, "REPEATABLE READ", read_only=True, seconds=seconds))
+        result: T = await self._within(seconds, lambda: self._once(unit, "REPEATABLE READ", read_only=True, seconds=seconds, whose=whose))
         return result
 
-    async def write(self, unit: Unit[T], seconds: float) -> T:
+    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T:
         """Run a unit serializably; while the server answers that it met another one, run it again until the deadline."""
 
         async def until_alone() -> T:
             attempt = 0
             while True:
                 try:
-                    return await self._once(unit, "SERIALIZABLE", read_only=False, seconds=seconds)
+                    return await self._once(unit, "SERIALIZABLE", read_only=False, seconds=seconds, whose=whose)
                 except DBAPIError as error:
                     if _sqlstate(error) not in _SERIALIZATION:
                         raise
@@ -69,27 +85,44 @@ class PostgresEngine:
         result: T = await self._within(seconds, until_alone)
         return result
 
+    async def alone(self, statement: Executable, given: Mapping[str, Any]) -> Any:
+        """Run one statement that is committed by itself; two of the same row wait for each other instead of failing."""
+
+        async def run() -> Any:
+            async with self._engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                return (await connection.execute(statement, given)).scalar()
+
+        return await self._within(5.0, run)
+
+    def busy(self) -> Busy:
+        """Return how many connections are in use."""
+        pool: Any = self._engine.pool
+        return Busy(connections=POOL + OVERFLOW, in_use=pool.checkedout())
+
     async def migrate(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on a connection of its own; it begins and commits by itself."""
         async with self._engine.connect() as connection:
+            event.listen(connection.sync_connection, "begin", as_system)  # each of its transactions: policies hold for the owner of a table too
             return await connection.run_sync(work)
 
     async def backup(self, path: Path) -> None:  # noqa: ARG002 - the protocol's shape
         """Refuse: the server has tools of its own."""
         raise no_backup()
 
-    async def stream(self, query: Select[Any], batch: int) -> AsyncIterator[Any]:
+    async def stream(self, query: Select[Any], batch: int, whose: Acting | None = None) -> AsyncIterator[Any]:
         """Yield rows from a server-side cursor in one snapshot."""
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            await connection.execute(*begin(0, whose))
             async with connection.stream(query.execution_options(yield_per=batch)) as rows:
                 async for row in rows:
                     yield row
 
-    async def _once(self, unit: Unit[T], isolation: str, *, read_only: bool, seconds: float) -> T:
+    async def _once(self, unit: Unit[T], isolation: str, *, read_only: bool, seconds: float, whose: Acting | None) -> T:
         async with self._engine.connect() as connection:
             await connection.execution_options(isolation_level=isolation, postgresql_readonly=read_only)
-            await _limit(connection, seconds)
+            await connection.execute(*begin(seconds, whose))
             result = await connection.run_sync(_run, unit)
             await connection.commit()
             return result
@@ -116,10 +149,6 @@ def _run(connection: Connection, unit: Unit[T]) -> T:
         result = unit(session)
         session.commit()
     return result
-
-
-async def _limit(connection: AsyncConnection, seconds: float) -> None:
-    await connection.execute(text(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}"))
 
 
 def _sqlstate(error: DBAPIError) -> str:

@@ -90,7 +90,10 @@ async def _dump(source: URL, target: URL) -> None:
     reading, writing = os.pipe()
     try:
         dump = await asyncio.create_subprocess_exec(
-            *("pg_dump", "--no-owner", "--no-privileges", "--no-password"), env=_environment(source), stdout=writing, stderr=asyncio.subprocess.PIPE
+            *("pg_dump", "--no-owner", "--no-privileges", "--no-password", "--enable-row-security"),
+            env=_environment(source),
+            stdout=writing,
+            stderr=asyncio.subprocess.PIPE,
         )
         load = await asyncio.create_subprocess_exec(
             *("psql", "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "--single-transaction"),
@@ -120,6 +123,7 @@ def _environment(url: URL) -> Mapping[str, str]:
         "PGUSER": url.username,
         "PGPASSWORD": url.password,
         "PGDATABASE": url.database,
+        "PGOPTIONS": f"{query.get('options', '')} -c luminai.system=on".strip(),  # the rows of every owner
         "PGSSLMODE": {"true": "require", "false": "disable"}.get(str(mode).lower(), mode),
     }
     return {**os.environ, **{name: str(value) for name, value in values.items() if value}}

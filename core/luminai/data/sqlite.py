@@ -10,12 +10,12 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from sqlalchemy import Connection, Select, create_engine, event
+from sqlalchemy import Connection, Executable, Select, create_engine, event
 from sqlalchemy import Engine as SyncEngine
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
@@ -23,7 +23,9 @@ from sqlalchemy.pool import QueuePool
 
 from luminai.contracts.errors import Conflict, Unavailable
 from luminai.data.backups import copy_sqlite
-from luminai.data.database import Unit
+from luminai.data.database import Busy, HubDatabase, Unit
+from luminai.data.driver_errors import keep_values_out
+from luminai.data.owners import Acting, keep_owners_apart
 from luminai.data.sqlite_writer import Running, Writer, storage_error
 
 T = TypeVar("T")
@@ -46,6 +48,7 @@ class SQLiteEngine:
         self._streams = asyncio.Semaphore(STREAMS)
         self._write_engine = _engine(self._path, "BEGIN IMMEDIATE", query_only=False, pool=1)
         self._read_engine = _engine(self._path, "BEGIN", query_only=True, pool=READERS + STREAMS)
+        self._pool: Any = self._read_engine.pool
         self._writer = Writer(self._write_engine, self._path)
 
     async def open(self) -> None:
@@ -70,17 +73,25 @@ class SQLiteEngine:
         self._write_engine.dispose()
         self._release()
 
-    async def write(self, unit: Unit[T], seconds: float) -> T:
+    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T:  # noqa: ARG002 - SQLite itself knows no owners
         """Queue a unit for the writer and wait for its batch to be durable."""
         result: T = await self._writer.submit(unit, seconds)
         return result
 
-    async def read(self, unit: Unit[T], seconds: float) -> T:
+    async def read(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T:  # noqa: ARG002 - as above
         """Run a unit on a reader thread."""
         running = Running(unit, seconds)
         future = asyncio.get_running_loop().run_in_executor(self._readers, self._read, running)
         result: T = await running.within_deadline(future)
         return result
+
+    async def alone(self, statement: Executable, given: Mapping[str, Any]) -> Any:
+        """Run one statement that is committed by itself."""
+        return await self.write(lambda session: session.execute(statement, given).scalar(), 5.0)
+
+    def busy(self) -> Busy:
+        """Return how many readers are at work, and how many writes wait."""
+        return Busy(connections=READERS + STREAMS, in_use=self._pool.checkedout(), writes_waiting=self._writer.waiting)
 
     async def migrate(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on the writer's connection, between batches."""
@@ -91,7 +102,7 @@ class SQLiteEngine:
         """Copy the file through a connection of its own, from one snapshot."""
         await asyncio.to_thread(copy_sqlite, self._path, path)
 
-    async def stream(self, query: Select[Any], batch: int) -> AsyncIterator[Any]:
+    async def stream(self, query: Select[Any], batch: int, whose: Acting | None = None) -> AsyncIterator[Any]:  # noqa: ARG002 - as above
         """Yield rows from one read transaction, ``batch`` at a time."""
         loop = asyncio.get_running_loop()
         async with self._streams:
@@ -149,8 +160,24 @@ class SQLiteEngine:
                     raise Unavailable(f"The database is damaged: {verdict}", code="database-damaged", hint="Restore a backup of the data folder.")
 
 
+async def empty_log(database: HubDatabase) -> bool:
+    """Move the write-ahead log into the file and empty it, so that it holds nothing that was deleted; a long read may put that off.
+
+    Returns:
+        Whether it is empty now; always on PostgreSQL, which sees to its own log.
+    """
+
+    def truncate(connection: Connection) -> bool:
+        raw = connection.connection.driver_connection
+        return not isinstance(raw, sqlite3.Connection) or raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+
+    return database.dialect != "sqlite" or await database.migrate(truncate)
+
+
 def _engine(path: Path, begin: str, *, query_only: bool, pool: int) -> SyncEngine:
-    engine = create_engine(f"sqlite:///{path}", poolclass=QueuePool, pool_size=pool, max_overflow=0, connect_args={"check_same_thread": False})
+    engine = create_engine(
+        f"sqlite:///{path}", poolclass=QueuePool, pool_size=pool, max_overflow=0, hide_parameters=True, connect_args={"check_same_thread": False}
+    )
 
     def on_connect(raw: sqlite3.Connection, _: object) -> None:
         raw.isolation_level = None  # the driver begins nothing by itself
@@ -159,7 +186,11 @@ def _engine(path: Path, begin: str, *, query_only: bool, pool: int) -> SyncEngin
         raw.execute("PRAGMA foreign_keys=ON")
         if query_only:
             raw.execute("PRAGMA query_only=ON")
+        else:
+            raw.execute("PRAGMA secure_delete=ON")  # what is deleted, a wrapped key above all, is overwritten
 
     event.listen(engine, "connect", on_connect)
+    keep_owners_apart(engine)
+    keep_values_out(engine)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
     return engine

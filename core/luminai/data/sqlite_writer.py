@@ -117,6 +117,11 @@ class Writer:
             self._thread.join()
             self._thread = None
 
+    @property
+    def waiting(self) -> int:
+        """How many wait to be taken."""
+        return self._jobs.qsize()
+
     async def submit(self, unit: Callable[[Session], Any], seconds: float) -> Any:
         """Queue a unit and return its result once it is durable."""
         job = _Job(Running(unit, seconds), None)

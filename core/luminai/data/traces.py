@@ -13,10 +13,14 @@ from sqlalchemy import Column, ColumnClause, ColumnElement, Connection, String, 
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 
-from luminai.data.tables import api_keys, core_metadata, idempotency, outbox, plugin_changes, repairs_ignored
+from luminai.data.tables import api_keys, core_metadata, idempotency, plugin_changes, repairs_ignored
 
-_PROSE: Final = frozenset(("name", "title", "summary", "reason", "detail", "problem", "payload", "subject", "changed_by", "ignored_by", "error"))
+_PROSE: Final = frozenset(
+    ("name", "title", "summary", "reason", "detail", "problem", "payload", "subject", "changed_by", "ignored_by", "error", "event")
+)
 """Columns that people and other plugins write: a plugin's name in them is a mention, not something of the plugin's."""
+_RECORDS: Final = frozenset(("core__audit_entries", "core__audit_holds"))
+"""Tables that keep what was said of a plugin, whatever becomes of it."""
 _OWNERS: Final = ("plugin_id", "plugin", "owner")
 _TEXT: Final = ("CHAR", "TEXT", "JSON", "CLOB")
 _SHOWN: Final = 5
@@ -72,7 +76,7 @@ def traces(connection: Connection, plugin_id: str, prefix: str) -> tuple[list[Tr
         if table == repairs_ignored.name and name == "id":  # kind:plugin:what
             values = (value.partition(":")[2] for value in values)
         named = {word for value in values for word in _words(value) if names_plugin(word, plugin_id, prefix)}
-        kept = mentions if name in _PROSE else mine
+        kept = mentions if name in _PROSE or table in _RECORDS else mine
         kept += [Trace(f"{table}.{name}", word[:120]) for word in sorted(named)[:_SHOWN]]
     return mine, mentions
 
@@ -111,9 +115,7 @@ def _rules(connection: Connection, plugin_id: str) -> Iterator[tuple[Table, Colu
     for table in core_metadata.sorted_tables:
         if table.name not in present:
             continue
-        if table is outbox:
-            yield table, _starts(table.c.type, f"{plugin_id}.")
-        elif table is idempotency:
+        if table is idempotency:
             yield table, or_(table.c.scope == plugin_id, _starts(table.c.scope, f"{plugin_id}:"), _starts(table.c.scope, f"{plugin_id}."))
         elif table is repairs_ignored:  # kind:plugin:what
             kinds = [row.split(":", 1)[0] for row in connection.execute(select(table.c.id)).scalars()]

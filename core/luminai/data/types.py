@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import JSON, DateTime, Dialect, MetaData, String, TypeDecorator
-from sqlalchemy.dialects.postgresql import JSONB
+
+from luminai.data import owned_statements  # noqa: F401 - from here on it notes each table with an owner
 
 _NAMING: Final = {
     "ix": "%(table_name)s_%(column_0_N_name)s_idx",
@@ -54,6 +55,8 @@ class JSONText(TypeDecorator[Any]):
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         """Text on SQLite, JSONB on PostgreSQL."""
         if dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import JSONB  # a start on SQLite need not import that dialect
+
             return dialect.type_descriptor(JSONB(none_as_null=True).with_variant(JSON(), "sqlite"))
         return dialect.type_descriptor(String())
 

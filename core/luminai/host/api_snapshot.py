@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, Literal
 
-from msgspec import NODEFAULT, Struct
+import msgspec
+from msgspec import NODEFAULT, UNSET, Struct
 
 from luminai._face import FACE, RENAMED
+from luminai.contracts.hookspecs import Contributions, Lifecycle
 from luminai.contracts.manifest import PLUGIN_API, Manifest
 from luminai.host.hooks import SPECS
 
@@ -33,7 +35,7 @@ class APIChange(Struct, frozen=True, kw_only=True):
 def snapshot() -> Snapshot:
     """Return this hub's plugin API: every public name with its kind and members, every hook with its arguments, every manifest key."""
     names = {name: _describe(getattr(import_module(module), name)) for module, public in FACE.items() for name in public}
-    hooks = {name: {"arguments": list(spec.arguments), "async": spec.is_async} for name, spec in SPECS.items()}
+    hooks = {name: {"arguments": list(spec.arguments), "async": spec.is_async, "types": _hook_types(name)} for name, spec in SPECS.items()}
     keys = dict(zip(Manifest.__struct_encode_fields__, _struct_fields(Manifest).values(), strict=True))
     return {"api": PLUGIN_API, "names": dict(sorted(names.items())), "hooks": hooks, "manifest": keys, "renamed": sorted(RENAMED)}
 
@@ -61,20 +63,52 @@ def _describe(thing: Any) -> dict[str, Any]:
         return {"kind": "struct", "fields": _struct_fields(thing)}
     if isinstance(thing, type):
         members = {name: _signature(member) for name, member in sorted(vars(thing).items()) if not name.startswith("_")}
-        return {"kind": "protocol" if getattr(thing, "_is_protocol", False) else "class", "members": members}
+        found = {"kind": "protocol" if getattr(thing, "_is_protocol", False) else "class", "members": members}
+        defaults = {name: given for name in members if (given := _defaults(vars(thing)[name]))}
+        return found | ({"defaults": defaults} if defaults else {})
     if callable(thing):
-        return {"kind": "function", "signature": _signature(thing)}
+        given = _defaults(thing)
+        return {"kind": "function", "signature": _signature(thing)} | ({"defaults": given} if given else {})
     return {"kind": "value", "type": type(thing).__name__}
 
 
 def _struct_fields(struct: type[Struct]) -> dict[str, dict[str, Any]]:
-    """Return type (as it is written) and necessity of each field."""
+    """Return type (as it is written), necessity and default of each field."""
     written: dict[str, Any] = {}
     for kind in reversed(struct.__mro__):
         written |= vars(kind).get("__annotations__", {})
     names, defaults = struct.__struct_fields__, struct.__struct_defaults__
     padded = (NODEFAULT,) * (len(names) - len(defaults)) + defaults
-    return {name: {"type": str(written[name]), "required": default is NODEFAULT} for name, default in zip(names, padded, strict=True)}
+    return {
+        name: {"type": str(written[name]), "required": default is NODEFAULT} | ({} if default is NODEFAULT else {"default": _shown(default)})
+        for name, default in zip(names, padded, strict=True)
+    }
+
+
+def _shown(default: Any) -> str:
+    """Return a default as text that is the same in every process: sets have no order, and other objects show their address."""
+    factory = getattr(default, "factory", None)
+    if factory is not None:
+        return f"{factory.__qualname__}()"
+    if default is UNSET:
+        return "unset"
+    return msgspec.json.encode(default, order="deterministic", enc_hook=lambda one: getattr(one, "__qualname__", type(one).__qualname__)).decode()
+
+
+def _defaults(member: Any) -> dict[str, str]:
+    """Return the defaults of a callable's arguments."""
+    member = getattr(member, "__func__", member)
+    try:
+        parameters = inspect.signature(member).parameters.values() if callable(member) else ()
+    except (TypeError, ValueError):
+        return {}
+    return {one.name: _shown(one.default) for one in parameters if one.default is not one.empty}
+
+
+def _hook_types(name: str) -> dict[str, str]:
+    """Return the types of a hook's arguments, and of what it returns under ``return``."""
+    written = getattr(Lifecycle if hasattr(Lifecycle, name) else Contributions, name).__annotations__
+    return {argument: str(kind) for argument, kind in written.items()}
 
 
 def _signature(member: Any) -> str:
@@ -105,6 +139,12 @@ def _members(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any], w
             yield from _fields(f"{prefix}{name}.", old["fields"], new["fields"], given_by_plugins=False)
         elif "members" in old:
             yield from _methods(f"{prefix}{name}.", old["members"], new["members"], abstract=old["kind"] == "protocol")
+            for member in old["members"].keys() & new["members"].keys():
+                yield from _new_defaults(f"{prefix}{name}.{member}", *(one.get("defaults", {}).get(member, {}) for one in (old, new)))
+        elif old["kind"] == "function":
+            if old["signature"] != new["signature"]:
+                yield _call(f"{prefix}{name}", old["signature"], new["signature"])
+            yield from _new_defaults(f"{prefix}{name}", old.get("defaults", {}), new.get("defaults", {}))
         elif old != new:
             yield _call(f"{prefix}{name}", str(old.get("signature", old)), str(new.get("signature", new)))
 
@@ -134,6 +174,15 @@ def _call(name: str, before: str, after: str) -> APIChange:
     return _change(name, before, after, "major", "calls of the old form may fail")
 
 
+def _new_defaults(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[APIChange]:
+    """Yield changed defaults. A snapshot that an earlier hub made names none: then nothing can be said."""
+    for argument in before.keys() & after.keys():
+        if before[argument] != after[argument]:
+            yield _change(
+                f"{name}({argument})", before[argument], after[argument], "feature", "its default changed: calls that leave it out mean another value"
+            )
+
+
 def _fields(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any], *, given_by_plugins: bool) -> Iterator[APIChange]:
     for name in before.keys() - after.keys():
         yield _change(f"{prefix}{name}", before[name]["type"], "", "major", "plugins write it" if given_by_plugins else "plugins read or give it")
@@ -147,6 +196,8 @@ def _fields(prefix: str, before: Mapping[str, Any], after: Mapping[str, Any], *,
             yield _change(f"{prefix}{name}", old["type"], new["type"], "major", "values of the old type may be refused")
         elif new["required"] and not old["required"]:
             yield _change(f"{prefix}{name}", "optional", "required", "major", "plugins of before do not give it")
+        elif old.get("default", "") != new.get("default", "") and "default" in old and "default" in new:
+            yield _change(f"{prefix}{name}", old["default"], new["default"], "feature", "its default changed: who leaves it out means another value")
 
 
 def _hooks(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[APIChange]:
@@ -162,6 +213,11 @@ def _hooks(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[APIC
             yield _change(f"hook {name}({gone})", gone, "", "major", "implementations that take it are refused")
         for added in [one for one in new["arguments"] if one not in old["arguments"]]:
             yield _change(f"hook {name}({added})", "", added, "feature", "an implementation takes only what it wants")
+        types, now = old.get("types", {}), new.get("types", {})
+        for argument in [one for one in types if one in now and types[one] != now[one]]:
+            what = f"hook {name}" if argument == "return" else f"hook {name}({argument})"
+            reason = "implementations return the old type" if argument == "return" else "implementations expect the old type"
+            yield _change(what, types[argument], now[argument], "major", reason)
 
 
 def _change(name: str, before: str, after: str, raises: Literal["major", "feature"], reason: str) -> APIChange:

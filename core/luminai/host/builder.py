@@ -10,6 +10,7 @@ from typing import Any
 
 from luminai.contracts.errors import Conflict, DeadlineExceeded, HubError, NotReady, Unavailable
 from luminai.data.migrations import pending, upgrade
+from luminai.data.owners import NOBODY, acting
 from luminai.host.calls import call_within
 from luminai.host.generation import Generation, failure_of, stop_plugin
 from luminai.host.loading import Loaded, load
@@ -20,6 +21,7 @@ from luminai.host.sources import source_of
 from luminai.host.wiring import Wiring
 from luminai.host.worker import DeadlineWorker
 from luminai.http.table import AppEntry, OffEntry, PrefixTable
+from luminai.work.subscriptions import kept
 
 _log = logging.getLogger("luminai.host")
 _OWN_CODE = (Phase.IMPORT, Phase.BIND, Phase.COLLECT, Phase.CHECK, Phase.MIGRATE, Phase.START)
@@ -50,6 +52,7 @@ class Builder:
     async def build(self) -> Generation:
         """Return the generation, its fresh plugins started. The one before is not touched."""
         try:
+            self._wiring.events.remember(await self._runtime.database.read(kept))
             await self._load()
             await self._migrate()
             await self._start()
@@ -163,6 +166,7 @@ class Builder:
 
     async def _start_one(self, loaded: Loaded) -> None:
         loaded.phase, loaded.started = Phase.START, True
+        acting.set(NOBODY)  # not the operator whose request turned the plugin on
         if loaded.hooks is None or "start" not in loaded.hooks:
             return
         began = time.perf_counter()
@@ -200,7 +204,7 @@ class Builder:
         )
 
     def _table(self) -> PrefixTable:
-        entries: dict[str, Any] = dict.fromkeys(("/api", "/health", "/openapi", "/openapi.json"), self._core)
+        entries: dict[str, Any] = dict.fromkeys(("/api", "/health", "/metrics", "/openapi", "/openapi.json", "/ws"), self._core)
         for plugin_id, installed in self._plan.installed.items():
             if installed.manifest is None:
                 continue
@@ -210,7 +214,7 @@ class Builder:
                     entries[prefix] = loaded.entry
                 elif prefix != "/" and loaded is None:
                     entries.setdefault(prefix, OffEntry(plugin_id, self._off_error(plugin_id)))
-        return PrefixTable(entries, root=self._core, generation=self._number)
+        return PrefixTable(entries, root=self._core, generation=self._number, is_https=self._runtime.gate.hosts.is_https)
 
     def _off_error(self, plugin_id: str) -> HubError:
         status = self._status(plugin_id)

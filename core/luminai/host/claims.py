@@ -9,15 +9,22 @@ from msgspec import Struct
 
 from luminai.contracts.manifest import Manifest
 
+RESERVED_IDS: Final = ("core", "hub", "organisation")
+"""What the core's own tables and scopes begin with: no plugin may be called so."""
+
 RESERVED_PATHS: Final = (
     "/api/actions",
     "/api/admin",
     "/api/auth",
+    "/api/invitations",
     "/api/jobs",
     "/api/keys",
+    "/api/live",
     "/api/manifest",
+    "/api/organisations",
     "/api/setup",
     "/api/status",
+    "/api/users",
     "/api/webhook",
     "/health",
     "/metrics",
@@ -27,14 +34,20 @@ RESERVED_PATHS: Final = (
 """Prefixes of the core."""
 
 RESERVED_COMMANDS: Final = (
+    "alerts",
     "audit",
     "backup",
     "completion",
     "config",
     "db",
+    "identity",
     "jobs",
     "keys",
+    "mail",
     "manifest",
+    "metrics",
+    "organisations",
+    "people",
     "plugins",
     "repairs",
     "serve",
@@ -42,6 +55,7 @@ RESERVED_COMMANDS: Final = (
     "status",
     "upgrade",
     "users",
+    "webhooks",
 )
 
 

@@ -10,11 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from luminai.contracts.context import Clock, Database, Decisions, Providers
+from sqlalchemy.orm import Session
+
+from luminai.config.settings import PluginSettings
+from luminai.contracts.audit import AuditEntry
+from luminai.contracts.context import Clock, Decisions, OwnedDatabase, Providers
+from luminai.contracts.identity import Actor
+from luminai.contracts.outbound import HttpClient
 from luminai.data.ids import new_id
+from luminai.data.keyed import current as keyed
+from luminai.data.vault.sealing import PluginVault
+from luminai.host.actions import PluginActions
+from luminai.host.aggregates import PluginStreams
 from luminai.host.calls import contained
+from luminai.host.live import PluginLive
+from luminai.host.plugin_database import PluginDatabase
 from luminai.host.runtime import Runtime
 from luminai.host.wiring import Wiring
+from luminai.telemetry.own_figures import OwnFigures
+from luminai.work.cache import PluginCache
 
 T = TypeVar("T")
 POOL_THREADS = 2
@@ -23,7 +37,7 @@ POOL_THREADS = 2
 class Context:
     """Implements ``PluginContext``: what the plugin may use, and what the host must clean up after it."""
 
-    def __init__(self, runtime: Runtime, wiring: Wiring, plugin_id: str, version: str, config: Any) -> None:
+    def __init__(self, runtime: Runtime, wiring: Wiring, plugin_id: str, version: str, config: Any, settings: PluginSettings) -> None:
         self._runtime = runtime
         self.wiring = wiring
         self._pool: ThreadPoolExecutor | None = None
@@ -32,7 +46,26 @@ class Context:
         self.id = plugin_id
         self.version = version
         self.config = config
+        self._db = PluginDatabase(plugin_id, runtime.database, lambda: self.wiring.events, runtime.hand_on)
+        self.events = PluginStreams(plugin_id, lambda: self.wiring.aggregates, self._db, runtime.clock)
+        self.http: HttpClient = runtime.outbound.client(plugin_id, settings.approve, calls=settings.max_calls, streams=settings.max_streams)
+        self.cache = PluginCache(runtime.cache, plugin_id, version)
+        self.metrics = OwnFigures(plugin_id)
+        self.vault = PluginVault(runtime.vault, plugin_id)
+        self.actions = PluginActions(
+            plugin_id,
+            lambda: self.wiring.actions,
+            lambda: self.wiring.requires.get(plugin_id, {}),
+            vault=runtime.vault,
+            clock=runtime.clock,
+            wake=runtime.wake_jobs,
+        )
+        self.live = PluginLive(plugin_id, runtime.rooms, lambda: self.wiring.channels)
         self.log = logging.getLogger(f"luminai.plugins.{plugin_id}")
+
+    def audit(self, session: Session, actor: Actor | str, entry: AuditEntry, /) -> str:
+        """Write an audit entry in the unit's own transaction."""
+        return self._runtime.audit.record(session, actor, entry, source=self.id)
 
     @property
     def generation(self) -> int:
@@ -52,9 +85,9 @@ class Context:
         return self._runtime.base_dir
 
     @property
-    def db(self) -> Database:
-        """The hub's database."""
-        return self._runtime.database
+    def db(self) -> OwnedDatabase:
+        """The hub's database; what is published through it is checked against the plugin's own event types."""
+        return self._db
 
     @property
     def clock(self) -> Clock:
@@ -91,7 +124,11 @@ class Context:
 
     def spawn(self, work: Coroutine[Any, Any, T], /, *, name: str) -> Awaitable[T]:
         """Start a task that the host owns."""
+        if self._runtime.tracer.sinks:
+            work = self._runtime.tracer.traced(work, self.id, name)
+        token = keyed.set(None)  # what it writes is not the request's effect
         task = asyncio.get_running_loop().create_task(contained(work), name=f"{self.id}:{name}")
+        keyed.reset(token)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

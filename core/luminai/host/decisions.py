@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 from luminai.contracts.errors import Conflict, Forbidden, HubError, Unavailable
 from luminai.contracts.runtime import Decision, DecisionRule, Denied
 from luminai.host.calls import contained
+from luminai.host.deadlines import Deadlines
 from luminai.host.order import start_order
 from luminai.telemetry.breaker import Breaker
 from luminai.telemetry.trace import Tracer
@@ -22,9 +22,10 @@ _log = logging.getLogger("luminai.decisions")
 class Step:
     """One plugin's part in a chain, with its counts."""
 
-    __slots__ = ("_tracer", "breaker", "calls", "decision", "failures", "owner", "seconds")
+    __slots__ = ("_deadlines", "_tracer", "breaker", "calls", "decision", "failures", "owner", "seconds")
 
-    def __init__(self, owner: str, decision: Decision, breaker: Breaker, tracer: Tracer) -> None:
+    def __init__(self, owner: str, decision: Decision, breaker: Breaker, tracer: Tracer, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
         self._tracer = tracer
         self.owner = owner
         self.breaker = breaker
@@ -45,7 +46,7 @@ class Step:
         began = time.perf_counter()
         self.calls += 1
         try:
-            async with asyncio.timeout(self.decision.timeout):
+            with self._deadlines.within(self.decision.timeout):
                 answer = await contained(self.decision.decide(subject))
         except HubError as error:
             if error.status < 500:  # an answer, not a fault
@@ -86,6 +87,7 @@ class DecisionTable:
     def __init__(self, make_breaker: Callable[[str, str], Breaker], tracer: Tracer) -> None:
         self._tracer = tracer
         self._make_breaker = make_breaker
+        self._deadlines = Deadlines()
         self._chains: dict[str, tuple[Step, ...]] = {}
 
     def add(self, owner: str, decisions: Iterable[Decision]) -> None:
@@ -102,7 +104,8 @@ class DecisionTable:
                     code="bad-decision",
                     hint="Start it with guard, filter, choose or price.",
                 )
-            self._insert(Step(owner, decision, self._make_breaker(owner, f"decision {decision.point}"), self._tracer))
+            breaker = self._make_breaker(owner, f"decision {decision.point}")
+            self._insert(Step(owner, decision, breaker, self._tracer, self._deadlines))
 
     def take_over(self, owner: str, before: DecisionTable) -> None:
         """Put a plugin's steps of another table into this one, with their counts and breakers."""

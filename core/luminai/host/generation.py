@@ -63,7 +63,9 @@ async def stop_plugins(plugins: Iterable[Loaded], *, seconds: float) -> None:
 
 
 async def stop_plugin(loaded: Loaded, *, seconds: float) -> None:
-    """Call the plugin's ``stop`` once if ``start`` was called, and close what it owned."""
+    """End its subscriptions, call the plugin's ``stop`` once if ``start`` was called, and close what it owned."""
+    if loaded.context is not None:
+        await loaded.context.wiring.events.drain(loaded.id, seconds)
     if loaded.started and loaded.hooks is not None and "stop" in loaded.hooks:
         try:
             await call_within(seconds, loaded.hooks.call("stop", ctx=loaded.context))

@@ -7,42 +7,80 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
 
+from luminai.audit.log import AuditLog
+from luminai.audit.seal import Sealer
 from luminai.config.binding import secret_resolver
 from luminai.config.layers import Configuration
 from luminai.config.problems import check_core
+from luminai.config.settings import PluginHealthSettings
 from luminai.contracts.context import Clock
 from luminai.contracts.errors import ConfigRejected, Conflict, HubError, Unavailable
+from luminai.contracts.spans import SPAN_POINT
 from luminai.data.backups import backup_before
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import core_source, current, pending, upgrade
+from luminai.data.rates import RateStore
+from luminai.data.vault.hub_vault import HubVault
+from luminai.data.wake_hints import WakeHints
+from luminai.host.actions import DeclaredAction
+from luminai.host.alerting import Alerting
 from luminai.host.bisect import only_from_environment
+from luminai.host.calls import contain_tasks
+from luminai.host.core_app import CoreApp
 from luminai.host.core_routes import core_handlers
 from luminai.host.desired import BY_HUB, DesiredStore
 from luminai.host.discovery import InstalledPlugin, installed_plugins
 from luminai.host.documents import Documents
+from luminai.host.endpoint_jobs import hand_on
+from luminai.host.event_wiring import keep_subscriptions, telling
 from luminai.host.generation import Generation, stop_plugins
+from luminai.host.health_checks import RequestHealth, health_checks
+from luminai.host.job_rooms import JobRooms
+from luminai.host.job_worker import JobWorker
+from luminai.host.metrics import Metrics
 from luminai.host.nodes import NodeRegistry
 from luminai.host.parking import Parking
+from luminai.host.parts import open_parts
+from luminai.host.plugin_roles import follow_plugins
+from luminai.host.privacy_erase import finish_erasures
 from luminai.host.repairs import IgnoredRepairs
 from luminai.host.report import PluginState, PluginStatus, StartupReport
 from luminai.host.runtime import Runtime
+from luminai.host.schedule_clock import ScheduleClock
+from luminai.host.schedule_list import ScheduleList
+from luminai.host.schedule_wiring import follow_declared
 from luminai.host.starts import SAFE_AFTER, StartLog
 from luminai.host.supervisor import Outcome, Supervisor
-from luminai.host.upkeep import call_it_good, follow, note_use
+from luminai.host.upkeep import call_it_good, upkeep_of
+from luminai.host.webhook_worker import WebhookWorker
 from luminai.http.edge import Edge
-from luminai.http.plugin_app import build_app
+from luminai.http.guard import Gate
+from luminai.http.idempotency import Idempotency
+from luminai.http.limits import Limits
+from luminai.http.live import LiveStreams
+from luminai.http.outbound.client import Outbound
+from luminai.http.rooms.rooms import Rooms
 from luminai.http.table import AppEntry, OffEntry, PrefixTable
 from luminai.identity.authenticate import Verifier
+from luminai.identity.identity import Identity
 from luminai.identity.keys import KeyStore
+from luminai.identity.tickets import Tickets
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.clock import SystemClock
 from luminai.telemetry.health import HealthBoard
 from luminai.telemetry.stalls import StallWatch
 from luminai.telemetry.trace import Tracer
+from luminai.work.cache import HubCache
+from luminai.work.endpoints import Endpoints
+from luminai.work.event_list import EventLog
+from luminai.work.job_list import JobList
+from luminai.work.job_pauses import JobPauses
+from luminai.work.mail_worker import MailWorker
 
 _log = logging.getLogger("luminai.hub")
 
@@ -71,6 +109,38 @@ class Hub:
         reread: Reads the configuration again, for ``reload``.
     """
 
+    database: HubDatabase
+    vault: HubVault
+    audit: AuditLog
+    sealer: Sealer
+    keys: KeyStore
+    rates: RateStore
+    limits: Limits
+    idempotency: Idempotency
+    identity: Identity
+    tickets: Tickets
+    rooms: Rooms
+    job_rooms: JobRooms
+    verifier: Verifier
+    desired: DesiredStore
+    nodes: NodeRegistry
+    ignored: IgnoredRepairs
+    parking: Parking
+    supervisor: Supervisor
+    webhooks: WebhookWorker
+    mail: MailWorker
+    cache: HubCache
+    hints: WakeHints | None
+    jobs: JobWorker
+    own_actions: tuple[DeclaredAction, ...]
+    events: EventLog
+    endpoints: Endpoints
+    job_list: JobList
+    job_pauses: JobPauses
+    schedules: ScheduleClock
+    schedule_list: ScheduleList
+    report: StartupReport
+
     def __init__(
         self,
         config: Configuration,
@@ -88,6 +158,7 @@ class Hub:
         self.clock: Clock = clock or SystemClock()
         self.data_dir = config.data_dir
         self.safe_mode = "asked for" if safe else ""
+        self.faults = config.left_out
         self._given = installed
         self._only = only if only is not None else only_from_environment()
         self._access_log = access_log
@@ -96,21 +167,18 @@ class Hub:
         self._began = time.perf_counter()
         self._documents = Documents(lambda: core_handlers(self))
         self._upkeep: list[asyncio.Task[None]] = []
-        self.database: HubDatabase
-        self.keys: KeyStore
-        self.verifier: Verifier
-        self.desired: DesiredStore
-        self.nodes: NodeRegistry
-        self.ignored: IgnoredRepairs
-        self.parking: Parking
-        self.supervisor: Supervisor
         self.health: HealthBoard | None = None
-        self.report: StartupReport
+        self.request_health: dict[tuple[str, PluginHealthSettings], RequestHealth] = {}
         self.is_ready = False
         self._needs_backup = True
         self.tracer = Tracer()
-        self.stalls = StallWatch()
-        self.edge = Edge(PrefixTable({}, _nothing(), generation=0), access_log=access_log, lifespan=self._lifespan, tracer=self.tracer)
+        self.outbound = Outbound(self.tracer)
+        self.metrics = Metrics(self)
+        self.alerts = Alerting(self)
+        self.stalls = StallWatch(self.tracer.figures.loop_lag)
+        nothing = PrefixTable({}, _nothing(), generation=0)
+        self.live = LiveStreams(self.settings.connections, self.clock)
+        self.edge = Edge(nothing, settings=self.settings, access_log=access_log, lifespan=self._lifespan, tracer=self.tracer, live=self.live)
 
     @property
     def generation(self) -> Generation:
@@ -132,11 +200,14 @@ class Hub:
         problems = check_core(self.config, installed_ids=[plugin.id for plugin in self.installed()])
         if problems:
             raise ConfigRejected(f"{len(problems)} problems in the configuration", errors=problems, hint="Run `luminai config check`.")
+        contain_tasks(asyncio.get_running_loop())
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.database = await open_database(self.settings.database.url, data_dir=self.data_dir, clock=self.clock)
+        self.database.slow = self.settings.database.slow_ms / 1000
         try:
             await self._assemble()
         except BaseException:
+            await self.outbound.close()
             await self.database.close()
             raise
 
@@ -149,13 +220,20 @@ class Hub:
         for task in self._upkeep:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self.jobs.end_own()
         await self.supervisor.close()
         seconds = self.settings.server.drain_seconds
         if not await self.edge.table.drained(seconds):
             _log.warning("stop.drain.late", extra={"requests": self.edge.table.inflight})
         await stop_plugins(self.generation.plugins, seconds=seconds)
+        await self.sealer.round()
+        await self.outbound.close()
         await self.verifier.note_use()
         await self.nodes.leave()
+        await self.rates.close()
+        await self.cache.close()
+        await self.rooms.log.close()
+        await self.vault.tell()
         await self.database.close()
         if self._starts is not None:
             self._starts.went_well()
@@ -188,6 +266,11 @@ class Hub:
         return await self._documents.get(plugin, self.generation)
 
     @property
+    def access_lines_dropped(self) -> int:
+        """Lines that the access log had no room for."""
+        return self._access_log.dropped if self._access_log is not None else 0
+
+    @property
     def uptime(self) -> float:
         """Seconds since the start."""
         return time.perf_counter() - self._began
@@ -198,25 +281,20 @@ class Hub:
         if await pending(self.database, [source]):
             await self._back_up()
             await upgrade(self.database, source)
-        self.keys = KeyStore(self.database, self.clock)
-        self.verifier = Verifier(self.keys, self.clock)
-        self.desired = DesiredStore(self.database, self.clock)
-        self.nodes = NodeRegistry(self.database, self.clock)
-        self.ignored = IgnoredRepairs(self.database, self.clock)
+        await open_parts(self)
         self.parking = Parking(self.settings.breaker, self.clock, self._park)
         if self._starts is not None:
             await self._learn_from_starts(self._starts)
         if self.safe_mode:
             self._only = frozenset(self.settings.hub.safe_plugins)
         server = self.settings.server
-        core = build_app("core", core_handlers(self), authenticate=self.verifier, max_body_bytes=server.max_body_bytes)
         self.supervisor = Supervisor(
             self.config,
             self.installed,
             self._runtime(),
             self.desired,
             self.edge,
-            AppEntry("core", core),
+            AppEntry("core", CoreApp(self, self._gate())),
             only=self._only,
             drain_seconds=server.drain_seconds,
             swapped=self._swapped,
@@ -228,13 +306,24 @@ class Hub:
                 await self.desired.set(status.id, False, by=f"{BY_HUB}{status.reason}"[:120])
                 self.supervisor.revision += 1
         await self.supervisor.take_over(generation)
+        await finish_erasures(self)
         self._needs_backup = True
         self.is_ready = True
-        tasks = [note_use(self.verifier)]
-        tasks += [follow(self.supervisor, self.nodes)] if self.database.dialect == "postgresql" else []
-        tasks += [call_it_good(self._starts)] if self._starts is not None and not self.safe_mode else []
         self.stalls.start()
-        self._upkeep = [asyncio.get_running_loop().create_task(task, name="luminai:upkeep") for task in tasks]
+        self._upkeep = [asyncio.get_running_loop().create_task(task, name="luminai:upkeep") for task in upkeep_of(self)]
+        if self._starts is not None and not self.safe_mode:
+            self._upkeep.append(asyncio.get_running_loop().create_task(call_it_good(self._starts), name="luminai:upkeep"))
+
+    def _gate(self) -> Gate:
+        return Gate(
+            authenticate=self.verifier,
+            hosts=self.edge.hosts,
+            limits=self.limits,
+            idempotency=self.idempotency,
+            tickets=self.tickets,
+            live=self.live,
+            denied=self.audit.denied,
+        )
 
     def _runtime(self) -> Runtime:
         backends: dict[str, Any] = {}
@@ -243,15 +332,24 @@ class Hub:
             clock=self.clock,
             data_dir=self.data_dir,
             base_dir=self.config.base_dir,
-            authenticate=self.verifier,
+            gate=self._gate(),
             resolve_secret=secret_resolver(backends),
             secret_backends=backends,
             make_breaker=self.parking.breaker,
             tracer=self.tracer,
+            outbound=self.outbound,
+            cache=self.cache,
+            rooms=self.rooms,
+            core_channels=self.job_rooms.channels,
+            vault=self.vault,
+            audit=self.audit,
             back_up=self._back_up,
             max_body_bytes=self.settings.server.max_body_bytes,
             plugin_seconds=self.settings.hub.plugin_seconds,
             auto_migrate=self.settings.database.migrate == "auto",
+            wake_jobs=self.jobs.wake,
+            hand_on=partial(hand_on, self),
+            own_actions=self.own_actions,
             starts=self._starts,
         )
 
@@ -264,7 +362,8 @@ class Hub:
                 _log.warning("backup.made", extra={"file": path.name})
 
     async def _learn_from_starts(self, starts: StartLog) -> None:
-        starts.begin()
+        starts.begin(frozenset(one.id for one in self.installed()))
+        starts.watch()
         for plugin, phase in starts.parked.items():
             _log.error("plugin.parked", extra={"plugin": plugin, "phase": phase})
             await self.desired.set(plugin, False, by=f"{BY_HUB}the process died twice while it was at {phase}")
@@ -290,12 +389,22 @@ class Hub:
 
     async def _swapped(self, generation: Generation) -> None:
         """Follow the supervisor: all that looks at the serving generation."""
+        self.database.committed = telling(self, generation)
+        self.rooms.follow(generation.wiring.channels.find)
+        self.tracer.untraced = generation.wiring.extenders(SPAN_POINT)
+        self.tracer.sinks = generation.wiring.extensions.get(SPAN_POINT, ())
+        await keep_subscriptions(self, generation)
         self.report = self._report(generation)
         contributed = [(loaded.id, loaded.contributions) for loaded in generation.plugins]
         self.verifier.authenticators = tuple(one for _, given in contributed for one in given.get("authenticators", ()))
-        checks = [(plugin_id, check) for plugin_id, given in contributed for check in given.get("health_checks", ())]
-        self.health = HealthBoard(checks, self.clock, before=self.health, fresh=generation.fresh)
+        self.health = HealthBoard(health_checks(self, generation), self.clock, before=self.health, fresh=generation.fresh)
         self._documents.follow(generation)
+        self.alerts.follow(generation)
+        self.webhooks.wake()
+        self.mail.wake()
+        await follow_plugins(self, generation)
+        await follow_declared(self, generation)
+        self.jobs.look()
         try:
             await self.nodes.report(revision=self.supervisor.revision, generation=generation.number, problem=self.supervisor.problem)
         except HubError:  # it serves already: a full disk must not make a change look refused that was made

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from luminai.host.decisions import Step
+from luminai.host.events import CHANNEL as EVENTS
 from luminai.host.hooks import SPECS
 from luminai.host.report import PluginState, PluginStatus
+from luminai.telemetry.breaker import Breaker
 
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
@@ -62,8 +64,19 @@ class RouteUse(Struct, frozen=True, kw_only=True):
     source: str
 
 
+class ChannelCost(Struct, frozen=True, kw_only=True):
+    """A channel with its breaker: ``events`` (``missed``: dropped or skipped) or ``ai``, ``payments``, ``storage`` of its providers."""
+
+    name: str
+    breaker: str
+    calls: int
+    failures: int
+    ms: float
+    missed: int = 0
+
+
 class Cost(Struct, frozen=True, kw_only=True):
-    """What a plugin took: milliseconds a phase of its start, its requests and its decision steps since then."""
+    """What a plugin took: milliseconds a phase of its start, its requests and its decision steps since then; ``resting`` are open breakers."""
 
     id: str
     start_ms: float
@@ -75,6 +88,8 @@ class Cost(Struct, frozen=True, kw_only=True):
     failed_decisions: int = 0
     decision_ms: float = 0.0
     tasks: int = 0
+    channels: tuple[ChannelCost, ...] = ()
+    resting: tuple[str, ...] = ()
 
 
 async def why(hub: Hub, status: PluginStatus) -> Why:
@@ -179,6 +194,35 @@ def costs(hub: Hub) -> list[Cost]:
                 failed_decisions=sum(step.failures for step in steps),
                 decision_ms=round(sum(step.seconds for step in steps) * 1000, 2),
                 tasks=loaded.context.running_tasks if loaded.context else 0,
+                channels=tuple(_channels(hub, loaded.id)),
+                resting=tuple(dict.fromkeys(name for owner, name, breaker in breakers(hub) if owner == loaded.id and breaker.is_open)),
             )
         )
     return sorted(found, key=lambda one: -one.start_ms)
+
+
+def breakers(hub: Hub) -> Iterator[tuple[str, str, Breaker]]:
+    """Yield plugin, channel and breaker of everything that has one."""
+    wiring = hub.generation.wiring
+    yield from ((loaded.id, "routes", loaded.entry.breaker) for loaded in hub.generation.plugins if loaded.entry is not None)
+    yield from ((step.owner, point, step.breaker) for point in wiring.decisions.points for step in wiring.decisions.chain(point))
+    yield from {(one.owner, EVENTS): (one.owner, EVENTS, one.breaker) for one in wiring.events.subscribers}.values()
+    yield from ((one.owner, one.name, one.breaker) for one in wiring.providers.channels)
+
+
+def _channels(hub: Hub, plugin: str) -> Iterator[ChannelCost]:
+    wiring = hub.generation.wiring
+    listening = [one for one in wiring.events.subscribers if one.owner == plugin]
+    if listening:
+        yield ChannelCost(
+            name=EVENTS,
+            breaker=listening[0].breaker.state,
+            calls=sum(one.calls for one in listening),
+            failures=sum(one.failures for one in listening),
+            ms=round(sum(one.seconds for one in listening) * 1000, 2),
+            missed=sum(one.skipped + one.dropped for one in listening),
+        )
+    for one in wiring.providers.channels:
+        if one.owner == plugin:
+            ms = round(one.seconds * 1000, 2)
+            yield ChannelCost(name=one.name, breaker=one.breaker.state, calls=one.calls, failures=one.failures, ms=ms)

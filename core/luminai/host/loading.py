@@ -12,8 +12,10 @@ from msgspec import Struct
 from luminai.config.binding import bind
 from luminai.contracts.errors import ConfigRejected, ProblemItem
 from luminai.contracts.identity import POLICY_KEY
+from luminai.contracts.jobs import Action, Schedule
+from luminai.contracts.live import Channel
+from luminai.contracts.metrics import AlertRule
 from luminai.contracts.runtime import (
-    Action,
     Authenticator,
     Decision,
     EventType,
@@ -21,12 +23,12 @@ from luminai.contracts.runtime import (
     ExtensionPoint,
     HealthCheck,
     Metric,
-    Schedule,
     SecretBackend,
     Service,
     Subscription,
     Webhook,
 )
+from luminai.contracts.streams import Aggregate
 from luminai.host.context import Context
 from luminai.host.hooks import CONTRIBUTIONS, BadHooks, BoundHooks, bind_hooks
 from luminai.host.plan import Planned
@@ -38,16 +40,21 @@ from luminai.host.wiring import Wiring
 from luminai.http.inventory import RouteEntry, check_routes, inventory
 from luminai.http.plugin_app import build_app
 from luminai.http.table import AppEntry
+from luminai.http.webhooks import check_webhooks
+from luminai.telemetry.alert_rules import problems_of
 
 SHAPES: Final[dict[str, type]] = {
     "services": Service,
     "decisions": Decision,
     "health_checks": HealthCheck,
     "metrics": Metric,
+    "alert_rules": AlertRule,
     "actions": Action,
     "schedules": Schedule,
     "event_types": EventType,
+    "aggregates": Aggregate,
     "subscriptions": Subscription,
+    "channels": Channel,
     "webhooks": Webhook,
     "authenticators": Authenticator,
     "secret_backends": SecretBackend,
@@ -117,7 +124,7 @@ def _bind(loaded: Loaded, runtime: Runtime, wiring: Wiring) -> None:
     if struct is None and section:
         raise ConfigRejected(f"plugin {loaded.id} has no settings", hint=f"Take [plugins.{loaded.id}.config] out.")
     config = bind(struct, section, runtime.resolve_secret) if struct is not None else None
-    loaded.context = Context(runtime, wiring, loaded.id, loaded.planned.installed.version, config)
+    loaded.context = Context(runtime, wiring, loaded.id, loaded.planned.installed.version, config, loaded.planned.settings)
 
 
 def _check_provides(loaded: Loaded) -> None:
@@ -155,6 +162,10 @@ def _collect(loaded: Loaded, wiring: Wiring) -> None:
             if not isinstance(item, shape):  # type: ignore[arg-type]
                 raise Collision(f"{name} returned a {type(item).__name__} among its items, expected {shape.__name__}")  # type: ignore[union-attr]
         loaded.contributions[name] = tuple(items)
+        if name == "metrics":
+            context.metrics.declare(items)
+        elif name == "alert_rules" and (wrong := problems_of(items)):
+            raise Collision(f"{len(wrong)} problems with its alert rules", errors=wrong, hint=wrong[0].hint)
         wiring.add(loaded.id, name, loaded.contributions[name])
 
 
@@ -169,8 +180,13 @@ def _check(loaded: Loaded, runtime: Runtime) -> None:
             problems.append(
                 ProblemItem(detail=f"{entry.method} {entry.path} needs scope {scope}", pointer=POLICY_KEY, hint="Name it in the manifest's scopes.")
             )
+    if wrong := check_webhooks(loaded.contributions.get("webhooks", ())):
+        raise Collision(f"{len(wrong)} problems with its webhooks", errors=wrong, hint=wrong[0].hint)
+    for channel in loaded.contributions.get("channels", ()):
+        if channel.scope is not None and channel.scope not in manifest.scopes:
+            raise Collision(f"its channel {channel.name} needs scope {channel.scope}", hint="Name it in the manifest's scopes.")
     if problems:
         raise Collision(f"{len(problems)} of its routes cannot be served", errors=problems, hint=problems[0].hint)
     if handlers:
-        app = build_app(loaded.id, handlers, authenticate=runtime.authenticate, max_body_bytes=runtime.max_body_bytes)
+        app = build_app(loaded.id, handlers, gate=runtime.gate, max_body_bytes=runtime.max_body_bytes)
         loaded.entry = AppEntry(loaded.id, app, runtime.make_breaker(loaded.id, "routes"))

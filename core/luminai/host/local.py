@@ -38,8 +38,7 @@ class LocalHub:
                 raise
             self._folder = tempfile.TemporaryDirectory(prefix="luminai-")
             self.is_temporary = True
-            own = Layer("command line", "", {"hub": {"data": self._folder.name}, "database": {"url": ""}}, {}, {})
-            self._hub = self._start(Configuration([*self._config.layers, own], (), self._config.base_dir))
+            self._hub = self._start(Configuration([*self._config.layers, apart(self._folder.name)], (), self._config.base_dir))
         self._client = InProcessClient(self._hub.edge, actor=LOCAL_ACTOR)
         return self
 
@@ -71,6 +70,12 @@ class LocalHub:
         hub = Hub(config)
         self._runner.run(hub.start())
         return hub
+
+
+def apart(folder: str) -> Layer:
+    """Return the settings of a hub that leaves nothing outside of ``folder``, least of all in the real hub's places."""
+    audit = {"checkpoints": f"{folder}/checkpoints.txt", "witness-url": ""}
+    return Layer("command line", "", {"hub": {"data": folder}, "database": {"url": "", "migrate": "auto"}, "audit": audit}, {}, {})
 
 
 async def _following(chunks: Any) -> bytes | None:

@@ -9,6 +9,7 @@ import msgspec
 
 from luminai.contracts.errors import HubError, ProblemItem
 from luminai.contracts.manifest import MANIFEST_FILE, Manifest
+from luminai.host.claims import RESERVED_IDS
 
 MAX_MANIFEST_BYTES = 64 * 1024
 
@@ -56,13 +57,23 @@ def _check_own_names(manifest: Manifest, expected_id: str) -> None:
     """Refuse another plugin's id and names outside the plugin's own namespace."""
     if manifest.id != expected_id:
         raise _bad(expected_id, f"says id {manifest.id!r}, the entry point is named {expected_id!r}", "Give both the same name.")
+    if manifest.id in RESERVED_IDS:
+        raise _bad(expected_id, f"has the id {manifest.id!r}, which is the hub's own", "Give it another id.")
     for scope in manifest.scopes:
         if not scope.startswith(f"{manifest.id}:"):
             verb = scope.partition(":")[2]
             raise _bad(expected_id, f"scope {scope!r} does not start with '{manifest.id}:'", f"Name it {manifest.id}:{verb}.")
+    for role, scopes in manifest.roles.items():
+        if role == "admin":
+            raise _bad(expected_id, "gives scopes to the role 'admin'", "That role may do everything already.")
+        for scope in scopes:
+            if scope != f"{manifest.id}:*" and scope not in manifest.scopes:
+                raise _bad(expected_id, f"gives {scope!r} to the role {role!r}", f"Give one of its own scopes, or {manifest.id}:*.")
     for path in manifest.paths:
         if not path.startswith("/api/") and "site-root" not in manifest.grants:
             raise _bad(expected_id, f"path {path!r} lies outside /api/", 'Claim a path below /api/, or ask for the grant "site-root".')
+    if "webhooks" in manifest.provides and "webhooks" not in manifest.grants:
+        raise _bad(expected_id, "provides webhooks without the grant", 'Add "webhooks" to grants: an operator approves what outsiders may call.')
 
 
 def _bad(plugin: str, detail: str, hint: str = "") -> BadManifest:

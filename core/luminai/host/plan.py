@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from packaging.specifiers import SpecifierSet
@@ -17,9 +17,14 @@ from luminai.host.claims import find_clashes
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.order import start_order
 from luminai.host.report import Failure, Phase, PluginState, PluginStatus, manifest_fields
+from luminai.http.outbound.grants import wrong_grants
 
 CheckConfig = Callable[[InstalledPlugin], list[ProblemItem]]
 """Returns what is wrong with the plugin's section of the configuration."""
+
+
+_BUILT_OF: Final = ("config", "approve", "max_calls", "max_streams")
+"""Settings that the plugin's context is made of: when one changes, the plugin is built anew."""
 
 
 class Planned(Struct, frozen=True, kw_only=True):
@@ -41,7 +46,7 @@ class Planned(Struct, frozen=True, kw_only=True):
     def differs(self, other: Planned) -> bool:
         """Tell whether it has to be built anew to become ``other``."""
         mine, theirs = self.settings, other.settings
-        return self.installed != other.installed or mine.config != theirs.config or mine.approve != theirs.approve
+        return self.installed != other.installed or any(getattr(mine, one) != getattr(theirs, one) for one in _BUILT_OF)
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -167,6 +172,13 @@ def _judge(plugin_id: str, by_id: Mapping[str, InstalledPlugin], settings: Plugi
             code="incompatible",
             reason=f"it works with plugin API {manifest.api}, this hub has {PLUGIN_API}",
             remedy=f"Install another version of it, or set accept-untested = true in [plugins.{plugin_id}].",
+        )
+    if wrong := wrong_grants((*manifest.grants, *settings.approve)):
+        return Failure(
+            phase=Phase.GRANTS,
+            code="bad-grant",
+            reason=f"an outbound grant cannot be read: {wrong[0]}",
+            remedy=f"Correct `approve` under [plugins.{plugin_id}], or install another version of it.",
         )
     missing = [grant for grant in manifest.grants if grant not in settings.approve]
     if missing:

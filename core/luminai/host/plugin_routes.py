@@ -13,14 +13,15 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from luminai.contracts.audit import AuditEntry
 from luminai.contracts.errors import InvalidInput, NotFound
 from luminai.contracts.identity import policy
 from luminai.host.conformance_record import known_levels
-from luminai.host.desired import Change
+from luminai.host.desired import ROLLBACK, Change
 from luminai.host.nodes import Node
 from luminai.host.report import PluginStatus, StartupReport
 from luminai.host.supervisor import Outcome
-from luminai.http.pages import Page, page_cursor, page_limit
+from luminai.http.pages import Page, number_cursor, page_cursor, page_limit
 from luminai.http.requests import signed_in
 
 if TYPE_CHECKING:
@@ -77,12 +78,15 @@ def _looking(hub: Hub) -> Sequence[Any]:
         return (await _with_levels(hub, [_find(hub, plugin)]))[0]
 
     @get("/api/admin/changes", opt=policy("hub:plugins"))
-    async def list_changes(limit: page_limit = 20, cursor: page_cursor = None) -> Page[Change]:
+    async def list_changes(limit: page_limit = 20, cursor: number_cursor = None) -> Page[Change]:
         """List what was changed at run time, newest first."""
-        if cursor is not None and not cursor.isdecimal():
-            raise InvalidInput("This cursor is not one of ours.", code="bad-cursor")
         found = await hub.desired.changes(limit=limit + 1, before=int(cursor) if cursor else None)
         return Page(found[:limit], str(found[limit - 1].revision) if len(found) > limit else None)
+
+    @post("/api/admin/changes/adopted", opt=policy("hub:plugins", step_up=True), status_code=204)
+    async def note_adoption(request: Request[Any, Any, Any]) -> None:
+        """Record that what was changed at run time is being taken over into configuration files."""
+        await hub.desired.note_adoption(by=signed_in(request).id)
 
     @get("/api/admin/generations", opt=policy("hub:plugins"))
     async def show_generations() -> Generations:
@@ -94,11 +98,11 @@ def _looking(hub: Hub) -> Sequence[Any]:
         """Show the report of the serving generation."""
         return hub.report
 
-    return [list_plugins, show_plugin, list_changes, show_generations, report]
+    return [list_plugins, show_plugin, list_changes, note_adoption, show_generations, report]
 
 
 def _wishing(hub: Hub) -> Sequence[Any]:
-    @put("/api/admin/plugins/{plugin:str}/desired", opt=policy("hub:plugins"))
+    @put("/api/admin/plugins/{plugin:str}/desired", opt=policy("hub:plugins", step_up=True))
     async def set_desired(request: Request[Any, Any, Any], plugin: FromPath[str], data: JSONBody[DesiredRequest]) -> Response[Outcome]:
         """Turn a plugin on or off, or change its settings, in the running hub; when it cannot run that way, everything stays (409)."""
         status = _find(hub, plugin)
@@ -128,7 +132,7 @@ def _wishing(hub: Hub) -> Sequence[Any]:
         )
         return await _answer(hub, request, outcome)
 
-    @post("/api/admin/plugins/{plugin:str}/restart", opt=policy("hub:plugins"), status_code=200)
+    @post("/api/admin/plugins/{plugin:str}/restart", opt=policy("hub:plugins", step_up=True), status_code=200)
     async def restart_plugin(request: Request[Any, Any, Any], plugin: FromPath[str]) -> Response[Outcome]:
         """Build a plugin anew with the settings that it has, for example after what it waited for came back."""
         _find(hub, plugin)
@@ -139,7 +143,7 @@ def _wishing(hub: Hub) -> Sequence[Any]:
 
 
 def _going_back(hub: Hub) -> Sequence[Any]:
-    @post("/api/admin/rollback", opt=policy("hub:plugins"), status_code=200)
+    @post("/api/admin/rollback", opt=policy("hub:plugins", step_up=True), status_code=200)
     async def rollback(request: Request[Any, Any, Any], data: JSONBody[RollbackRequest]) -> Response[Outcome]:
         """Go back to the wishes of an earlier revision; this is a change like any other and can be taken back too."""
         revision, wishes = await hub.desired.state()
@@ -149,13 +153,15 @@ def _going_back(hub: Hub) -> Sequence[Any]:
         wanted = await hub.desired.at(to)
         update = {plugin: wanted.get(plugin) for plugin in {*wishes, *wanted} if wanted.get(plugin) != wishes.get(plugin)}
         outcome = await hub.supervisor.change(
-            update, by=signed_in(request).id, summary=f"back to {to}", based_on=_if_match(request), cascade=data.cascade, dry_run=data.dry_run
+            update, by=signed_in(request).id, summary=f"{ROLLBACK}{to}", based_on=_if_match(request), cascade=data.cascade, dry_run=data.dry_run
         )
         return await _answer(hub, request, outcome)
 
-    @post("/api/admin/reload", opt=policy("hub:plugins"), status_code=200)
+    @post("/api/admin/reload", opt=policy("hub:plugins", step_up=True), status_code=200)
     async def reload(request: Request[Any, Any, Any]) -> Response[Outcome]:
         """Read the configuration files again and serve by them."""
+        by, entry = signed_in(request), AuditEntry(action="config.reload", object="config")
+        await hub.database.write(lambda session: hub.audit.record(session, by, entry))
         return await _answer(hub, request, await hub.reload())
 
     return [rollback, reload]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -12,6 +12,9 @@ from luminai.contracts.payment import PaymentProvider
 from luminai.contracts.persona import Persona
 from luminai.contracts.resonance import ResonanceCalculator
 from luminai.contracts.storage import StorageBackend
+from luminai.host.provider_guard import GUARDS, Channel, Guarded
+from luminai.telemetry.breaker import Breaker
+from luminai.telemetry.trace import Tracer
 
 FAMILIES: Final[Mapping[str, type]] = MappingProxyType(
     {
@@ -31,11 +34,22 @@ class Collision(HubError):
 
 
 class ProviderTable:
-    """The families of one generation. Contexts hold a view of it that fills while plugins are collected; lookups happen when work is done."""
+    """The families of one generation. Contexts hold a view of it that fills while plugins are collected; lookups happen when work is done.
 
-    def __init__(self) -> None:
+    Providers that talk to something outside (AI, payments, storage) stand behind a guard, one channel a plugin and kind; so does what is put into the
+    hub's own extension points for messages and identity checks.
+
+    Args:
+        make_breaker: ``(plugin, channel)`` to a breaker.
+        tracer: Told each guarded call while somebody listens.
+    """
+
+    def __init__(self, make_breaker: Callable[[str, str], Breaker], tracer: Tracer) -> None:
+        self._make_breaker = make_breaker
+        self._tracer = tracer
         self._tables: dict[str, dict[str, Any]] = {family: {} for family in FAMILIES}
         self._owners: dict[tuple[str, str], str] = {}
+        self._channels: dict[tuple[str, str], Channel] = {}
 
     def add(self, family: str, owner: str, values: Iterable[Any]) -> None:
         """Add what ``owner`` contributes to ``family``, all or nothing.
@@ -57,8 +71,35 @@ class ProviderTable:
                 taken.add(wanted)
             added[name] = value
         for name, value in added.items():
-            table[name] = value
+            table[name] = self.behind_guard(family, owner, value)
             self._owners[family, name] = owner
+
+    def take_over(self, family: str, owner: str, before: ProviderTable) -> None:
+        """Add what ``owner`` has in another table, with its channel's breaker and counts.
+
+        Raises:
+            Collision: another plugin took one of its names meanwhile.
+        """
+        self.take_over_channels(owner, before)
+        self.add(family, owner, [value for name, value in before._tables[family].items() if before._owners[family, name] == owner])
+
+    def take_over_channels(self, owner: str, before: ProviderTable) -> None:
+        """Go on with the breakers and counts that ``owner`` has in another table."""
+        self._channels |= {key: channel for key, channel in before._channels.items() if key[0] == owner}
+
+    def behind_guard(self, family: str, owner: str, value: Any) -> Any:
+        """Return what stands before ``value`` where its family (or the hub's own extension point) talks to something outside."""
+        if family not in GUARDS or isinstance(value, Guarded):
+            return value
+        name, proxy = GUARDS[family]
+        if (owner, name) not in self._channels:
+            self._channels[owner, name] = Channel(owner, name, self._make_breaker(owner, name), self._tracer)
+        return proxy(value, self._channels[owner, name])
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels of all plugins that offer guarded providers."""
+        return tuple(self._channels.values())
 
     def _name_owner(self, family: str, wanted: str) -> str | None:
         for name, value in self._tables[family].items():
@@ -71,6 +112,7 @@ class ProviderTable:
         for (family, name), held_by in list(self._owners.items()):
             if held_by == owner:
                 del self._owners[family, name], self._tables[family][name]
+        self._channels = {key: channel for key, channel in self._channels.items() if key[0] != owner}
 
     def owner(self, family: str, name: str) -> str:
         """Return the id of the plugin that contributed ``name``.

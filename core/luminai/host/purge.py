@@ -19,8 +19,10 @@ from sqlalchemy import Connection, func, inspect, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from luminai.audit.offline import note
 from luminai.config.layers import Configuration
 from luminai.config.settings import PluginSettings
+from luminai.contracts.audit import AuditEntry
 from luminai.contracts.context import Clock
 from luminai.contracts.errors import Conflict, InvalidInput, NotFound
 from luminai.contracts.runtime import PurgeItem
@@ -29,14 +31,14 @@ from luminai.data.database import HubDatabase
 from luminai.data.namespace import drop_all, referring, row_counts, things
 from luminai.data.tables import nodes, plugin_changes
 from luminai.data.traces import Trace, core_rows, names_plugin, remove_core_rows, traces
+from luminai.host.claims import RESERVED_IDS
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.nodes import GONE_AFTER
 from luminai.host.owners import wishes_of
 from luminai.host.purge_hook import call_before_purge
 
 T = TypeVar("T")
-_ID: Final = re.compile(r"^(?=.{2,32}$)[a-z][a-z0-9]*(-[a-z0-9]+)*$")
-_RESERVED: Final = ("core", "hub")
+_ID: Final = re.compile(r"^(?=.{2,32}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 
 
 class PurgePlan(Struct, frozen=True, kw_only=True):
@@ -89,7 +91,7 @@ async def plan_purge(database: HubDatabase, data_dir: Path, installed: Sequence[
     Raises:
         InvalidInput: that is no plugin's id (code ``bad-plugin-id``).
     """
-    if not _ID.match(plugin_id) or plugin_id in _RESERVED:
+    if not _ID.match(plugin_id) or plugin_id in RESERVED_IDS:
         raise InvalidInput(f"{plugin_id!r} is no plugin's id.", code="bad-plugin-id", hint="`luminai plugins list --available` shows them.")
     prefix = f"{plugin_id.replace('-', '_')}__"
 
@@ -140,7 +142,7 @@ async def purge(
     outside, reason = await call_before_purge(found, config, database, clock, dry_run=dry_run) if found else ([], "it is not installed")
     if dry_run:
         return PurgeReport(dry_run=True, removed=plan, outside=tuple(outside), hook=reason)
-    rows = await _remove_from_database(database, plan, clock)
+    rows = await _remove_from_database(database, config, plan, clock)
     await asyncio.to_thread(_remove_folder, config.data_dir / "plugins" / plugin_id)
     left, mentions = await prove(database, config.data_dir, plugin_id, plan.prefix)
     return PurgeReport(
@@ -197,11 +199,12 @@ async def _check_off(database: HubDatabase, settings: Mapping[str, PluginSetting
         raise Conflict(f"Processes may still run {plugin_id}: {', '.join(names)}.", code="plugin-running", hint=hint, plugin=plugin_id)
 
 
-async def _remove_from_database(database: HubDatabase, plan: PurgePlan, clock: Clock) -> dict[str, int]:
+async def _remove_from_database(database: HubDatabase, config: Configuration, plan: PurgePlan, clock: Clock) -> dict[str, int]:
     def work(connection: Connection) -> dict[str, int]:
         with connection.begin():
             rows = remove_core_rows(connection, plan.plugin, clock.now())
             drop_all(connection, plan.prefix)
+            _record(config, connection, plan)
         return rows
 
     try:
@@ -210,6 +213,14 @@ async def _remove_from_database(database: HubDatabase, plan: PurgePlan, clock: C
         cause = str(error.orig).splitlines()[0][:300]
         hint = "Nothing was removed from the database. Remove what depends on its tables first."
         raise Conflict(f"The tables of {plan.plugin} cannot be dropped: {cause}", code="purge-refused", hint=hint) from error
+
+
+def _record(config: Configuration, connection: Connection, plan: PurgePlan) -> None:
+    """Record the purge in its own transaction."""
+    detail = {"tables": len(plan.tables), "rows": sum(plan.tables.values()), "files": len(plan.files)}
+    with Session(bind=connection, join_transaction_mode="create_savepoint") as session:
+        note(session, config, AuditEntry(action="plugin.purge", object=f"plugin:{plan.plugin}", detail=detail))
+        session.commit()
 
 
 def _without_references(work: Callable[[Connection], T]) -> Callable[[Connection], T]:

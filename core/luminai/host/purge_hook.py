@@ -14,9 +14,16 @@ from typing import Any, NoReturn, TypeVar
 from luminai.config.binding import bind, secret_resolver
 from luminai.config.layers import Configuration
 from luminai.config.settings import PluginSettings
-from luminai.contracts.context import Clock, Database, Decisions, PluginContext, Providers
+from luminai.contracts.cache import Cache
+from luminai.contracts.context import Clock, Database, Decisions, OwnedDatabase, PluginContext, Providers
 from luminai.contracts.errors import Conflict, HubError, Unavailable
+from luminai.contracts.jobs import Actions
+from luminai.contracts.live import Live
+from luminai.contracts.metrics import Metrics
+from luminai.contracts.outbound import HttpClient
 from luminai.contracts.runtime import PurgeItem
+from luminai.contracts.streams import Events
+from luminai.contracts.vault import Vault
 from luminai.data.ids import new_id
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.hooks import bind_hooks
@@ -30,27 +37,35 @@ class PurgeHookFailed(HubError):
     status, default_code, title = 409, "purge-hook-failed", "The plugin could not clean up"
 
 
-class _Looking:
-    """The database of a dry run: it can only be read."""
+class _OfflineDatabase:
+    """The database of a purge, which works on the rows of all. In a dry run it can only be read."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, dry_run: bool) -> None:
         self.read = database.read
         self.stream = database.stream
         self.dialect = database.dialect
+        self.write: Any = self._refuse_write if dry_run else database.write
+        self.publish: Any = self._refuse if dry_run else database.publish
 
-    async def write(self, unit: Any, /, **_: Any) -> NoReturn:  # noqa: ARG002 - the contract's shape
-        """Refuse."""
-        raise Conflict("A dry run writes nothing.", code="dry-run", hint="Look at dry_run in before_purge.")
+    def as_subject(self, _: str, /, *, organisation: str = "") -> Database:  # noqa: ARG002 - the protocol's shape
+        """Return itself."""
+        return self
 
-    def publish(self, session: Any, event: Any, /) -> NoReturn:  # noqa: ARG002 - the contract's shape
-        """Refuse."""
+    def as_system(self) -> Database:
+        """Return itself."""
+        return self
+
+    async def _refuse_write(self, *_: Any, **__: Any) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self, *_: Any) -> NoReturn:
         raise Conflict("A dry run writes nothing.", code="dry-run", hint="Look at dry_run in before_purge.")
 
 
 class OfflineContext:
     """The context of a plugin that does not run: its settings, its folder, the database. No other plugin is there."""
 
-    def __init__(self, installed: InstalledPlugin, config: Configuration, settings: Any, database: Database, clock: Clock) -> None:
+    def __init__(self, installed: InstalledPlugin, config: Configuration, settings: Any, database: OwnedDatabase, clock: Clock) -> None:
         self.id = installed.id
         self.version = installed.version
         self.generation = 0
@@ -75,9 +90,48 @@ class OfflineContext:
         self._refuse("providers")
 
     @property
+    def actions(self) -> Actions:
+        """Refuse: nothing runs."""
+        self._refuse("actions")
+
+    @property
+    def events(self) -> Events:
+        """Refuse: nothing runs."""
+        self._refuse("streams")
+
+    @property
+    def live(self) -> Live:
+        """Refuse: nobody watches."""
+        self._refuse("rooms")
+
+    @property
     def decisions(self) -> Decisions:
         """Refuse: nothing runs."""
         self._refuse("decisions")
+
+    @property
+    def cache(self) -> Cache:
+        """Refuse: nothing runs."""
+        self._refuse("the cache")
+
+    @property
+    def metrics(self) -> Metrics:
+        """Refuse: nobody would read them."""
+        self._refuse("metrics")
+
+    @property
+    def http(self) -> HttpClient:
+        """Refuse: grants are of plugins that run."""
+        self._refuse("outbound requests")
+
+    @property
+    def vault(self) -> Vault:
+        """Refuse: nothing runs."""
+        self._refuse("keys")
+
+    def audit(self, session: Any, actor: Any, entry: Any, /) -> str:  # noqa: ARG002 - the contract's shape
+        """Refuse: the purge itself is what is recorded."""
+        self._refuse("audit entries")
 
     def new_id(self, prefix: str) -> str:
         """Return a new id."""
@@ -140,7 +194,7 @@ async def call_before_purge(
         return [], f"it cannot be loaded: {_line(error)}"
     folder = config.data_dir / "plugins" / installed.id
     had_folder = folder.exists()
-    own = OfflineContext(installed, config, bound, _Looking(database) if dry_run else database, clock)
+    own = OfflineContext(installed, config, bound, _OfflineDatabase(database, dry_run=dry_run), clock)
     context: PluginContext = own
     try:
         async with asyncio.timeout(config.settings.hub.plugin_seconds):

@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 
 from luminai.contracts.errors import Conflict, NotFound
 from luminai.contracts.identity import policy
-from luminai.host.repairs import Repair, find_repairs
+from luminai.host.repair_items import Repair
+from luminai.host.repairs import find_repairs
 from luminai.host.supervisor import Outcome
 from luminai.http.pages import Page, page_cursor, page_limit
 from luminai.http.requests import signed_in
@@ -44,7 +45,7 @@ def repair_handlers(hub: Hub) -> Sequence[Any]:
         page = found[start : start + limit]
         return Page(page, page[-1].id if len(found) > start + limit else None)
 
-    @post("/api/admin/repairs/{repair:str}/fix", opt=policy("hub:plugins"), status_code=200)
+    @post("/api/admin/repairs/{repair:str}/fix", opt=policy("hub:plugins", step_up=True), status_code=200)
     async def fix(request: Request[Any, Any, Any], repair: FromPath[str]) -> Outcome:
         """Take the item's action."""
         item = await find(repair)
@@ -54,14 +55,14 @@ def repair_handlers(hub: Hub) -> Sequence[Any]:
         wish = {item.plugin: hub.desired.wish(item.plugin, True, by=by)} if item.fix.action == "enable" else {}
         return await hub.supervisor.change(wish, by=by, summary=f"repair {item.id}", renew=frozenset({item.plugin}))
 
-    @post("/api/admin/repairs/{repair:str}/ignore", opt=policy("hub:plugins"), status_code=200)
+    @post("/api/admin/repairs/{repair:str}/ignore", opt=policy("hub:plugins", step_up=True), status_code=200)
     async def ignore(request: Request[Any, Any, Any], repair: FromPath[str], data: JSONBody[IgnoreRequest]) -> Repair:
         """Put an item aside, with the reason."""
         await find(repair)
         await hub.ignored.ignore(repair, data.reason, by=signed_in(request).id)
         return await find(repair)
 
-    @delete("/api/admin/repairs/{repair:str}/ignore", opt=policy("hub:plugins"))
+    @delete("/api/admin/repairs/{repair:str}/ignore", opt=policy("hub:plugins", step_up=True))
     async def show_again(repair: FromPath[str]) -> None:
         """Show an ignored item again."""
         await find(repair)

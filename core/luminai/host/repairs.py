@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
@@ -14,43 +12,19 @@ from sqlalchemy.orm import Session
 from luminai.contracts.context import Clock, Database
 from luminai.contracts.runtime import HealthState
 from luminai.data.tables import repairs_ignored
+from luminai.host.endpoint_repairs import endpoint_repairs
+from luminai.host.inspect import breakers
+from luminai.host.key_repairs import key_repairs
+from luminai.host.process_repairs import process_repairs
+from luminai.host.repair_items import Fix, Ignored, Repair, line_of
 from luminai.host.report import Phase, PluginState, PluginStatus
+from luminai.host.safety_repairs import dead_deliveries, health_steps, safety_repairs
 from luminai.telemetry.deprecations import uses
 
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
 _NEW_CODE_HELPS = (Phase.IMPORT, Phase.BIND, Phase.COLLECT, Phase.CHECK, Phase.MIGRATE, Phase.START)
-
-
-class Fix(Struct, frozen=True, kw_only=True):
-    """An action that the hub can take (``action`` is set), or steps for a person."""
-
-    action: Literal["", "enable", "restart"] = ""
-    label: str = ""
-    steps: tuple[str, ...] = ()
-
-
-class Ignored(Struct, frozen=True, kw_only=True):
-    """Who put an item aside, when and why."""
-
-    reason: str
-    ignored_by: str
-    ignored_at: datetime
-
-
-class Repair(Struct, frozen=True, kw_only=True):
-    """One item. ``id`` is stable while the problem is the same, so that an ignored one stays ignored."""
-
-    id: str
-    severity: Literal["error", "warning", "notice"]
-    title: str
-    cause: str
-    effect: str
-    fix: Fix
-    plugin: str = ""
-    details: tuple[str, ...] = ()
-    ignored: Ignored | None = None
 
 
 class IgnoredRepairs:
@@ -92,30 +66,24 @@ async def find_repairs(hub: Hub) -> list[Repair]:
     """Return every item, errors first, ignored ones last."""
     ignored = await hub.ignored.all()
     found = [
-        *_starts(hub),
+        *process_repairs(hub),
         *(item for status in hub.report.plugins for item in _plugin(hub, status)),
         *_breakers(hub),
+        *_subscriptions(hub),
         *_deprecations(hub),
         *_stalls(hub),
+        *safety_repairs(hub),
+        *hub.alerts.repairs(),
     ]
+    found += [item async for item in dead_deliveries(hub)]
     found += [item async for item in _health(hub)]
     found += [item async for item in _nodes(hub)]
+    found += [item async for item in key_repairs(hub)]
+    found += [item async for item in endpoint_repairs(hub)]
     found += [item async for item in _wishes(hub)]
     rank = {"error": 0, "warning": 1, "notice": 2}
     items = [replace(item, ignored=ignored.get(item.id)) for item in found]
     return sorted(items, key=lambda item: (item.ignored is not None, rank[item.severity], item.id))
-
-
-def _starts(hub: Hub) -> Iterator[Repair]:
-    if hub.safe_mode:
-        yield Repair(
-            id="safe-mode",
-            severity="error",
-            title="The hub runs in safe mode",
-            cause=hub.safe_mode,
-            effect="Only the plugins of hub.safe-plugins run. Nothing in the configuration was changed.",
-            fix=Fix(steps=("Correct what keeps the hub from starting; the items below and the log tell.", "Start it again: `luminai serve`.")),
-        )
 
 
 def _plugin(hub: Hub, status: PluginStatus) -> Iterator[Repair]:
@@ -136,7 +104,7 @@ def _plugin(hub: Hub, status: PluginStatus) -> Iterator[Repair]:
         effect=effect,
         fix=fix,
         plugin=status.id,
-        details=(*status.causes, *(f"{item.file}:{item.line} {item.pointer}: {item.detail}".lstrip(":0 ") for item in status.errors[:20])),
+        details=(*status.causes, *map(line_of, status.errors[:20])),
     )
 
 
@@ -172,12 +140,7 @@ def _stalls(hub: Hub) -> Iterator[Repair]:
 
 
 def _breakers(hub: Hub) -> Iterator[Repair]:
-    channels: list[tuple[str, str, Any]] = [
-        (loaded.id, "routes", loaded.entry.breaker) for loaded in hub.generation.plugins if loaded.entry is not None
-    ]
-    decisions = hub.generation.wiring.decisions
-    channels += [(step.owner, point, step.breaker) for point in decisions.points for step in decisions.chain(point)]
-    for plugin, channel, breaker in channels:
+    for plugin, channel, breaker in breakers(hub):
         if breaker.is_open:
             yield Repair(
                 id=f"breaker:{plugin}:{channel}",
@@ -194,6 +157,24 @@ def _breakers(hub: Hub) -> Iterator[Repair]:
             )
 
 
+def _subscriptions(hub: Hub) -> Iterator[Repair]:
+    for event, listeners in sorted(hub.generation.wiring.events.undeclared().items()):
+        owner = event.partition(".")[0]
+        is_running = hub.generation.loaded(owner) is not None
+        for plugin in listeners:
+            yield Repair(
+                id=f"event:{plugin}:{event}",
+                severity="notice",
+                title=f"Plugin {plugin} waits for {event}, which nobody publishes",
+                cause=f"Plugin {owner} declares no such event type." if is_running else f"Plugin {owner} does not run.",
+                effect="What the plugin does on that event does not happen.",
+                fix=Fix(
+                    steps=("docs/reference/events.md lists the event types.",) if is_running else (f"Turn it on: `luminai plugins enable {owner}`.",)
+                ),
+                plugin=plugin,
+            )
+
+
 async def _health(hub: Hub) -> Any:
     for result in await hub.health.results() if hub.health else ():
         if result.state in (HealthState.FAILING, HealthState.DEGRADED):
@@ -203,7 +184,7 @@ async def _health(hub: Hub) -> Any:
                 title=f"{result.name} of plugin {result.plugin} is {result.state}",
                 cause=result.reason or "The check gives no reason.",
                 effect="What depends on it may fail.",
-                fix=Fix(steps=(f"Check its settings: `luminai config test {result.plugin}`.",)),
+                fix=Fix(steps=health_steps(result.plugin, result.name)),
                 plugin=result.plugin,
             )
 

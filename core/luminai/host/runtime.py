@@ -7,14 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from sqlalchemy.orm import Session
 
+from luminai.audit.log import AuditLog
 from luminai.contracts.context import Clock
 from luminai.contracts.runtime import SecretBackend
+from luminai.contracts.vault import Vault
 from luminai.data.database import HubDatabase
+from luminai.data.event_log import Published
+from luminai.host.actions import DeclaredAction
 from luminai.host.starts import StartLog
-from luminai.http.guard import Authenticate
+from luminai.http.guard import Gate
+from luminai.http.outbound.client import Outbound
+from luminai.http.rooms.channels import ChannelTable
+from luminai.http.rooms.rooms import Rooms
 from luminai.telemetry.breaker import Breaker
 from luminai.telemetry.trace import Tracer
+from luminai.work.cache import HubCache
 
 
 class Runtime(Struct, frozen=True, kw_only=True):
@@ -25,6 +34,10 @@ class Runtime(Struct, frozen=True, kw_only=True):
         make_breaker: ``(plugin, channel)`` to a breaker that reports its openings.
         back_up: Awaited before a plugin's tables change.
         plugin_seconds: Deadline of each phase of each plugin.
+        core_channels: The core's own, the same in every generation.
+        wake_jobs: Called when a job was put, in any thread.
+        hand_on: Told each event of a plugin in its unit, to put the jobs that carry it outside.
+        own_actions: What the hub itself does as jobs.
         starts: Told before and after plugin code runs; None where crashes are not counted.
     """
 
@@ -32,15 +45,24 @@ class Runtime(Struct, frozen=True, kw_only=True):
     clock: Clock
     data_dir: Path
     base_dir: Path
-    authenticate: Authenticate
+    gate: Gate
     resolve_secret: Callable[[str], str]
     secret_backends: dict[str, SecretBackend]
     make_breaker: Callable[[str, str], Breaker]
     tracer: Tracer
+    outbound: Outbound
+    cache: HubCache
+    rooms: Rooms
+    core_channels: ChannelTable
+    vault: Vault
+    audit: AuditLog
     back_up: Callable[[], Awaitable[None]]
     max_body_bytes: int
     plugin_seconds: float
     auto_migrate: bool
+    wake_jobs: Callable[[], None]
+    hand_on: Callable[[Session, Published], None]
+    own_actions: tuple[DeclaredAction, ...]
     starts: StartLog | None = None
 
     @contextmanager

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -17,18 +21,30 @@ from luminai.config.layers import Configuration
 from luminai.contracts.errors import Conflict, HubError
 from luminai.host.hub import Hub, StartRefused
 from luminai.host.report import render
+from luminai.host.start_checks import check_start
+from luminai.http.server.bodies import Bodies
+from luminai.http.server.connection import SWEEP_SECONDS, Connection
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.logs import set_up_logging
 
 EXIT_REQUIRED = 3
+MAX_SOCKET_MESSAGE = 64 * 1024
 _log = logging.getLogger("luminai.hub")
 
 
-def serve(read: Callable[[], Configuration], *, only: frozenset[str] | None = None, safe: bool = False, announce: bool = True) -> int:
+def serve(
+    read: Callable[[], Configuration],
+    *,
+    config: Configuration | None = None,
+    only: frozenset[str] | None = None,
+    safe: bool = False,
+    announce: bool = True,
+) -> int:
     """Serve until told to stop; return the exit code (3: a required plugin does not run).
 
     Args:
         read: Reads the configuration; called again when the process gets SIGHUP or is asked to reload.
+        config: What to start with instead (safe mode, when something is wrong with it).
         only: Ids that may run.
         safe: Run only the plugins of ``hub.safe-plugins``.
         announce: Say on stderr where the hub is.
@@ -36,10 +52,11 @@ def serve(read: Callable[[], Configuration], *, only: frozenset[str] | None = No
     Raises:
         HubError: the hub cannot start.
     """
-    config = read()
+    config = config or read()
     settings = config.settings
     as_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
-    set_up_logging(settings.log.level, as_json=as_json)
+    set_up_logging(settings.log.level, as_json=as_json, hides_words=settings.hub.environment != "development")
+    check_start(config)
     listener = _listen(settings.server.host, settings.server.port)
     hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json), only=only, safe=safe, start_log=True, reread=read)
     failure: list[Exception] = []
@@ -57,6 +74,9 @@ class _Server(uvicorn.Server):
     """uvicorn with the hub's own start, stop and announcement."""
 
     def __init__(self, hub: Hub, listener: socket.socket, failure: list[Exception], *, announce: bool) -> None:
+        sockets: Any = _socket_protocol
+        server = hub.settings.server
+        maker: Any = partial(Connection, hub.settings.connections, Counter(), Bodies())
         super().__init__(
             uvicorn.Config(
                 hub.edge,
@@ -64,9 +84,14 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=max(1, round(hub.settings.server.drain_seconds)),
-                timeout_keep_alive=10,
-                ws="none",
+                timeout_graceful_shutdown=max(1, round(server.drain_seconds)),
+                http=maker,
+                proxy_headers=False,
+                ssl_certfile=str(hub.config.base_dir / server.tls_certificate) if server.tls_certificate else None,
+                ssl_keyfile=str(hub.config.base_dir / server.tls_key) if server.tls_key else None,
+                ws=sockets,
+                ws_max_size=MAX_SOCKET_MESSAGE,
+                ws_per_message_deflate=False,  # a frame of 15 KB can inflate to 15 MB
             )
         )
         self._hub = hub
@@ -76,7 +101,8 @@ class _Server(uvicorn.Server):
         self._reloads: set[asyncio.Task[None]] = set()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop in order; being told to stop is no failure, so the signal is not raised again and the exit code is 0."""
+        """Stop in order, at once when told twice; being told to stop is no failure, so the signal is not raised again and the exit code is 0."""
+        self.force_exit = self.should_exit
         super().handle_exit(sig, frame)
         self._captured_signals.clear()
 
@@ -91,8 +117,21 @@ class _Server(uvicorn.Server):
             return
         await super().startup(sockets)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        self._sweep()
+        gc.freeze()  # what the start made stays: no full collection need walk over it
+        gc.set_threshold(5_000, 20, 20)
+        gc.enable()
         if self._announce:
             await _announce(self._hub, self._listener)
+
+    def _sweep(self) -> None:
+        """Let go of slow clients, every second for as long as the server lives."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Connection):
+                connection.sweep(now)
+        loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(_reload(self._hub), name="luminai:reload")
@@ -100,9 +139,18 @@ class _Server(uvicorn.Server):
         task.add_done_callback(self._reloads.discard)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let requests end, then stop the hub."""
+        """Send streams and sockets away, let requests end, then stop the hub."""
+        self._hub.is_ready = False
+        self._hub.edge.send_away()
         await super().shutdown(sockets)
         await self._hub.stop()
+
+
+def _socket_protocol(**given: Any) -> asyncio.Protocol:
+    """Make the protocol of a WebSocket; its library is imported with the first one."""
+    from luminai.http.server.sockets import SocketConnection
+
+    return SocketConnection(**given)
 
 
 class _NoLifespan:
@@ -121,7 +169,8 @@ async def _reload(hub: Hub) -> None:
 
 
 async def _announce(hub: Hub, listener: socket.socket) -> None:
-    address = hub.settings.server.public_url or _url(listener)
+    server = hub.settings.server
+    address = server.public_url or _url(listener, is_https=bool(server.tls_certificate))
     lines = [f"LuminAI Hub is ready at {address}  ({hub.report.total_ms:.0f} ms, {len(hub.generation.plugins)} plugins)"]
     if hub.safe_mode:
         lines.append(f"SAFE MODE ({hub.safe_mode}): only hub.safe-plugins run. Correct the cause (`luminai repairs list`) and start again.")
@@ -134,9 +183,9 @@ async def _announce(hub: Hub, listener: socket.socket) -> None:
     print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - the newcomer reads this
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, *, is_https: bool) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
+    return f"{'https' if is_https else 'http'}://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,16 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from luminai import __version__
+from luminai.config.problems import MAX_PROBLEMS
 from luminai.contracts.errors import NotFound
 from luminai.contracts.identity import policy
 from luminai.contracts.manifest import PLUGIN_API
 from luminai.contracts.runtime import HealthState
 from luminai.host.report import PluginState
 from luminai.host.scopes import known_scopes
-from luminai.telemetry.health import CheckResult, worst
+from luminai.telemetry.descriptors import Descriptors, open_descriptors
+from luminai.telemetry.health import worst
+from luminai.telemetry.logs import flood_gate
 
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
@@ -32,6 +37,14 @@ class ServiceState(Struct):
     reason: str = ""
 
 
+class FaultPlace(Struct):
+    """Where something stands that is wrong and left out in safe mode; what it is only operators see, in `/api/admin/repairs`."""
+
+    file: str
+    line: int
+    code: str
+
+
 class HubStatus(Struct):
     """What `GET /api/status` answers; ``R_global`` is the mean R of the last 24 hours, null when there was none."""
 
@@ -42,13 +55,27 @@ class HubStatus(Struct):
     uptime_seconds: float
     services: list[ServiceState]
     safe_mode: bool = False
+    left_out: list[FaultPlace] = []
+
+
+class ProcessFigures(Struct, kw_only=True):
+    """What the process holds.
+
+    Attributes:
+        descriptors: Open files and sockets; null where the system does not tell.
+        log_lines_dropped: By plugin or library, since the process began.
+    """
+
+    threads: int
+    tasks: int
+    descriptors: Descriptors | None
+    log_lines_dropped: dict[str, int]
 
 
 class HealthAnswer(Struct):
-    """What the health probes answer."""
+    """What the health probes answer. Which check said what is in ``/health/detailed``, for those who may see it."""
 
     status: str
-    checks: list[CheckResult] = []
 
 
 def state_handlers(hub: Hub) -> Sequence[Any]:
@@ -67,6 +94,7 @@ def state_handlers(hub: Hub) -> Sequence[Any]:
             generation=hub.generation.number,
             uptime_seconds=round(hub.uptime, 1),
             safe_mode=bool(hub.safe_mode),
+            left_out=[FaultPlace(item.file, item.line, item.code) for item in hub.faults[:MAX_PROBLEMS]],
             services=[ServiceState(one.id, one.title, one.state, f"failed at {one.phase}" if one.code else "") for one in known],
         )
 
@@ -84,9 +112,18 @@ def state_handlers(hub: Hub) -> Sequence[Any]:
     @get("/health", opt=policy(anonymous=True))
     async def health() -> Response[HealthAnswer]:
         """Ask every check; 503 when one is failing."""
-        results = await hub.health.results() if hub.health else []
-        state = worst(results)
-        return Response(HealthAnswer(str(state), results), status_code=503 if state is HealthState.FAILING else 200)
+        state = worst(await hub.health.results() if hub.health else ())
+        return Response(HealthAnswer(str(state)), status_code=503 if state is HealthState.FAILING else 200)
+
+    @get("/api/admin/process", opt=policy("hub:plugins"))
+    async def process() -> ProcessFigures:
+        """Show what the process holds: threads, tasks, open files and sockets, dropped log lines."""
+        return ProcessFigures(
+            threads=threading.active_count(),
+            tasks=len(asyncio.all_tasks()),
+            descriptors=await asyncio.to_thread(open_descriptors),
+            log_lines_dropped=dict(flood_gate.dropped),
+        )
 
     @get("/openapi.json", opt=policy(anonymous=True), include_in_schema=False)
     async def openapi() -> dict[str, Any]:
@@ -106,7 +143,7 @@ def state_handlers(hub: Hub) -> Sequence[Any]:
         """Say what this hub can do, for agents and orchestrators."""
         return capabilities(hub)
 
-    return [status, live, ready, health, openapi, openapi_of, manifest]
+    return [status, live, ready, health, process, openapi, openapi_of, manifest]
 
 
 def capabilities(hub: Hub) -> dict[str, Any]:

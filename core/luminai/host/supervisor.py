@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from luminai.config.layers import Configuration
+from luminai.config.settings import Settings
 from luminai.contracts.errors import Conflict, HubError, ProblemItem, Unavailable
 from luminai.host.builder import Builder
 from luminai.host.desired import Desired, DesiredStore
@@ -24,7 +25,7 @@ from luminai.http.edge import Edge
 from luminai.http.table import AppEntry, PrefixTable
 
 _log = logging.getLogger("luminai.host")
-CORE_TABLES: Final = ("hub", "server", "database", "log", "breaker")
+CORE_TABLES: Final = tuple(name for name in Settings.__struct_fields__ if name != "plugins")
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -151,11 +152,11 @@ class Supervisor:
             reasons = self._restart_reasons(plan, renew)
             if dry_run or reasons:
                 if reasons and not dry_run:
-                    revision = await self.desired.commit(update, by=by, summary=summary, based_on=revision)
+                    revision = await self.desired.commit(update, by=by, summary=summary, based_on=revision, renewed=renew)
                 return self._preview(plan, renew, revision, reasons, dry_run=dry_run)
             generation = await self._build(plan, renew)
             try:
-                revision = await self.desired.commit(update, by=by, summary=summary, based_on=revision)
+                revision = await self.desired.commit(update, by=by, summary=summary, based_on=revision, renewed=renew)
             except BaseException:
                 await self._discard(generation)
                 raise
@@ -182,22 +183,22 @@ class Supervisor:
             return await self._swap(generation, revision)
 
     async def follow(self) -> bool:
-        """Serve by the wishes that another process committed; return whether there were any. Problems are kept in ``problem``."""
+        """Serve by what other processes changed, build anew what they built anew; return whether there was any. Problems are kept in ``problem``."""
         if await self.desired.revision() == self.revision:
             return False
         async with self._changing:
             if self._closed:
                 raise Unavailable("The hub is stopping.", code="stopping", retry_after=5)
-            revision, wishes = await self.desired.state()
+            revision, wishes, renew = await self.desired.since(self.revision)
             if revision == self.revision:
                 return False
             plan = await asyncio.to_thread(plan_with_wishes, self.config, self._installed(), wishes, only=self._only, before=self.generation.plan)
             try:
-                reasons = self._restart_reasons(plan, frozenset())
+                reasons = self._restart_reasons(plan, renew)
                 if reasons:
                     self.problem = "restart required: " + "; ".join(reasons)
                 else:
-                    await self._swap(await self._build(plan, frozenset()), revision)
+                    await self._swap(await self._build(plan, renew), revision)
             except ChangeRefused as refused:
                 self.problem = "; ".join(item.detail for item in refused.errors)
                 _log.error("follow.failed", extra={"revision": revision, "reason": self.problem})
@@ -247,6 +248,8 @@ class Supervisor:
             if not await table.drained(self._drain_seconds / 2):
                 _log.warning("generation.drain.late", extra={"generation": table.generation, "requests": table.inflight})
         await stop_plugins(replaced, seconds=self._drain_seconds)
+        if not table.inflight:
+            table.forget()
         self._forget_secret_backends()
 
     def _forget_secret_backends(self) -> None:

@@ -29,6 +29,7 @@ from luminai.host.discovery import InstalledPlugin
 from luminai.host.generation import failure_of
 from luminai.host.hub import Hub
 from luminai.host.loading import Loaded, load
+from luminai.host.local import apart
 from luminai.host.plan import Planned, make_plan
 from luminai.host.report import Failure
 from luminai.host.schemas import find_plugin
@@ -102,9 +103,8 @@ class _Try:
         self._all = closed([plugin_id, *_secret_keepers(config, plugin_id, self._installed)], self._requires)
         sections = {one: {"enabled": True, "on-failure": "optional"} for one in self._all}
         own = Layer("command line", "", {"plugins": sections, "hub": {"strict": False}}, {}, {})
-        apart = Layer("command line", "", {"hub": {"data": folder}, "database": {"url": "", "migrate": "auto"}}, {}, {})
         self._config = Configuration([*config.layers, own], config.problems, config.base_dir)
-        self._apart = Configuration([*config.layers, own, apart], config.problems, config.base_dir)
+        self._apart = Configuration([*config.layers, own, apart(folder)], config.problems, config.base_dir)
 
     async def run(self, checking: threading.Event) -> Tryout:
         """Do it; ``checking`` is set when the plugin's check begins."""

@@ -99,7 +99,7 @@ class InProcessClient:
 
     def _scope(self, method: str, path: str, query: str, headers: Mapping[str, str], length: int) -> dict[str, Any]:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        raw += [(b"host", b"hub.local"), (b"content-length", str(length).encode())]
+        raw += [(b"host", b"localhost"), (b"content-length", str(length).encode())]
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -112,11 +112,11 @@ class InProcessClient:
             "root_path": "",
             "headers": raw,
             "client": (self._address, 0),
-            "server": ("hub.local", 80),
+            "server": ("localhost", 80),
             "extensions": {},
         }
         if self._actor is not None:
-            trusted = RequestState(b"", method, path, "", None)
+            trusted = RequestState(b"", method, path, "")
             trusted.actor = self._actor
             scope[STATE_KEY] = trusted
         return scope

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from litestar import Router
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, WebsocketRouteHandler
 from litestar.routes import HTTPRoute
+from litestar.utils.path import normalize_path
 from msgspec import Struct
 
 from luminai.contracts.errors import ProblemItem
 from luminai.contracts.identity import POLICY_KEY, RoutePolicy
 
-_RAW = ("ASGI", "WS")
-"""Handlers that Litestar runs without ``before_request``, which is where policies are checked."""
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
 
@@ -31,23 +30,34 @@ class RouteEntry(Struct, frozen=True):
 
 
 def inventory(plugin: str, handlers: Sequence[Any]) -> list[RouteEntry]:
-    """Return all routes of the handlers, the same path and method as often as it is declared.
+    """Return all routes of the handlers, the same path and method as often as it is declared."""
+    return [entry for handler in handlers for path, one in _routes(handler) for entry in _entries(plugin, path, one)]
 
-    Each handler is registered in a router of its own: in a common one, Litestar silently lets one of two equal routes win.
+
+def _routes(handler: Any) -> Iterator[tuple[str, Any]]:
+    """Give path and route handler of each route. What is not a route handler yet, a controller for one, becomes routes in a router of its own:
+    in a common one, Litestar silently lets one of two equal routes win.
     """
-    entries: list[RouteEntry] = []
-    for handler in handlers:
-        for route in Router(path="/", route_handlers=[handler]).routes:
-            found = route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]
-            for one in found:
-                methods = sorted(one.http_methods) if isinstance(one, HTTPRouteHandler) else ["WS" if "websocket" in type(one).__name__ else "ASGI"]
-                if methods == ["OPTIONS"] and one.fn.__module__.startswith("litestar"):
-                    continue
-                name = getattr(one, "operation_id", None)
-                operation = f"{plugin}.{name if isinstance(name, str) else one.handler_name.rpartition('.')[2]}"
-                policy = one.opt.get(POLICY_KEY)
-                entries += [RouteEntry(method, route.path, operation, _source(one.fn), policy) for method in methods]
-    return entries
+    if isinstance(handler, BaseRouteHandler):
+        yield from ((normalize_path(path), handler) for path in handler.paths)
+        return
+    for route in Router(path="/", route_handlers=[handler]).routes:
+        for one in route.route_handlers if isinstance(route, HTTPRoute) else [route.route_handler]:
+            if not _is_litestars(one):
+                yield route.path, one
+
+
+def _is_litestars(handler: BaseRouteHandler) -> bool:
+    return isinstance(handler, HTTPRouteHandler) and handler.http_methods == {"OPTIONS"} and handler.fn.__module__.startswith("litestar")
+
+
+def _entries(plugin: str, path: str, handler: Any) -> list[RouteEntry]:
+    methods = ["WS" if isinstance(handler, WebsocketRouteHandler) else "ASGI"]
+    if isinstance(handler, HTTPRouteHandler):
+        methods = sorted(handler.http_methods)
+    name = getattr(handler, "operation_id", None)
+    operation = f"{plugin}.{name if isinstance(name, str) else handler.handler_name.rpartition('.')[2]}"
+    return [RouteEntry(method, path, operation, _source(handler.fn), handler.opt.get(POLICY_KEY)) for method in methods]
 
 
 def check_routes(entries: Sequence[RouteEntry], *, prefixes: Sequence[str], anonymous: bool) -> list[ProblemItem]:
@@ -64,7 +74,7 @@ def check_routes(entries: Sequence[RouteEntry], *, prefixes: Sequence[str], anon
             problems.append(_item(entry, f"{here} declares no policy", "Add opt=policy(…) to the handler."))
         elif entry.policy.anonymous and not anonymous:
             problems.append(_item(entry, f"{here} is anonymous", 'The manifest must ask for "anonymous-routes" and config.toml approve it.'))
-        elif entry.method in _RAW and not entry.policy.anonymous:
+        elif entry.method == "ASGI" and not entry.policy.anonymous:
             problems.append(_item(entry, f"{here} passes no guard", "Its policy would not be asked: serve it with an HTTP handler such as @get."))
         slot = (entry.method, _PARAMETER.sub("{}", entry.path))
         first = slots.setdefault(slot, entry)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from litestar import Request, Response
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions import ValidationException as LitestarValidation
 from litestar.types import Receive, Scope, Send
@@ -28,7 +30,7 @@ from luminai.contracts.errors import (
     Unprocessable,
     Upstream,
 )
-from luminai.http.requests import STATE_KEY, state_of
+from luminai.http.requests import STATE_KEY, RequestState, state_of
 
 PROBLEM_TYPE = "application/problem+json"
 MAX_ITEMS = 50
@@ -77,10 +79,12 @@ def problem_of(error: Exception, instance: str = "") -> tuple[Problem, dict[str,
         problem = error.problem(instance)
     elif isinstance(error, HTTPException):
         problem = _from_litestar(error, instance)
-        if isinstance(error, MethodNotAllowedException) and error.headers:
-            headers.update(error.headers)
+        if isinstance(error, MethodNotAllowedException):
+            headers["Allow"] = allow_header(", ".join((error.headers or {}).values()).split(", "))
     elif isinstance(error, RecursionError) and _while_decoding(error):
         problem = InvalidInput("The body is nested too deeply.", code="too-deep").problem(instance)
+    elif (isinstance(error, UnicodeDecodeError) or type(error) is LookupError) and _while_decoding(error):  # a part's charset
+        problem = InvalidInput("The body cannot be read.", code="malformed-body", hint="Send text in UTF-8.").problem(instance)
     elif isinstance(error, msgspec.ValidationError):
         problem = InvalidInput(str(error)).problem(instance)
     else:
@@ -92,6 +96,11 @@ def problem_of(error: Exception, instance: str = "") -> tuple[Problem, dict[str,
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="luminai"'
     return problem, headers
+
+
+def allow_header(methods: Iterable[str]) -> str:
+    """Return the value of ``Allow`` for these methods; what answers GET answers HEAD too."""
+    return ", ".join(sorted({*methods, "OPTIONS", *(("HEAD",) if "GET" in methods else ())}))
 
 
 def _while_decoding(error: BaseException) -> bool:
@@ -132,18 +141,25 @@ def _items(extra: Any) -> tuple[ProblemItem, ...]:
 
 def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer any exception of a plugin's app (registered as its only exception handler)."""
-    state = request.scope.get(STATE_KEY)
-    problem, headers = problem_of(error, state_of(request.scope).request_id.decode() if state else "")
-    if problem.status >= 500 and not isinstance(error, HubError):
-        _log.error("request.failed", exc_info=error, extra={"plugin": state_of(request.scope).owner if state else "", "path": request.url.path})
+    given: Any = request.scope.get(STATE_KEY)
+    state: RequestState | None = given
+    problem, headers = problem_of(error, state.request_id.decode() if state else "")
+    if problem.status == 500 or (problem.status > 500 and not isinstance(error, HubError)):
+        owner = state.owner if state else ""
+        _log.error("request.failed", exc_info=error, extra={"plugin": owner, "path": request.scope["path"], "request_id": problem.instance})
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=PROBLEM_TYPE, headers=headers)
 
 
 async def send_problem(scope: Scope, receive: Receive, send: Send, error: HubError) -> None:  # noqa: ARG001 - ASGI's shape
-    """Answer with a problem from outside any app."""
+    """Answer with a problem from outside any app; a socket that was not yet accepted gets it as the answer to its handshake."""
     problem, headers = problem_of(error, state_of(scope).request_id.decode())
     body = msgspec.json.encode(problem)
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     raw += [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": problem.status, "headers": raw})
-    await send({"type": "http.response.body", "body": b"" if scope.get("method") == "HEAD" else body, "more_body": False})
+    prefix = "websocket." if scope["type"] == ScopeType.WEBSOCKET else ""
+    messages: list[Any] = [
+        {"type": f"{prefix}http.response.start", "status": problem.status, "headers": raw},
+        {"type": f"{prefix}http.response.body", "body": b"" if scope.get("method") == "HEAD" else body, "more_body": False},
+    ]
+    for message in messages:
+        await send(message)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from luminai.contracts.errors import NotSignedIn
 from luminai.contracts.identity import Actor
@@ -11,32 +14,41 @@ from luminai.contracts.identity import Actor
 if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
-    from luminai.http.streams import OpenStream
+STATE_KEY: Final = "luminai"
+HEAD: Final = "luminai.head"
+"""ASGI extension: an answer's start may carry header lines under this name, checked and ready to be written."""
+EXTENSIONS: Final[Mapping[str, Any]] = {HEAD: {}}
 
-STATE_KEY = "luminai"
+
+class CutAnswer(RuntimeError):
+    """An answer failed after it had begun, so all that is left is to close; the failure is in the log already."""
 
 
-class RequestState:
+class RequestState(Struct, eq=False):
     """Lives in the ASGI scope for one request; the edge makes it, the guard fills in the actor, the access log takes it as its line.
 
-    ``began`` and ``ended`` are seconds of the performance counter, ``request_id`` is ASCII as the header carries it.
+    ``began`` and ``ended`` are seconds of the performance counter, ``request_id`` is ASCII as the header carries it, ``headers`` go into the answer.
+    ``ticket`` stood in the address instead of a credential.
+    A Struct, for it is made in C.
     """
 
-    __slots__ = ("actor", "authorization", "began", "client", "ended", "extra", "method", "owner", "path", "request_id", "status", "stream")
-
-    def __init__(self, request_id: bytes, method: str, path: str, client: str, authorization: bytes | None) -> None:
-        self.began = perf_counter()
-        self.ended = self.began
-        self.request_id = request_id
-        self.method = method
-        self.path = path
-        self.client = client
-        self.authorization = authorization
-        self.actor: Actor | None = None
-        self.owner = "core"
-        self.status = 0
-        self.stream: OpenStream | None = None
-        self.extra: dict[str, Any] | None = None
+    request_id: bytes
+    method: str
+    path: str
+    client: str
+    authorization: bytes | None = None
+    origin: bytes | None = None
+    ticket: str = ""
+    idempotency_key: bytes | None = None
+    began: float = field(default_factory=perf_counter)
+    ended: float = 0.0
+    actor: Actor | None = None
+    owner: str = "core"
+    status: int = 0
+    stream: Any = None
+    keyed: Any = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    extra: dict[str, Any] | None = None
 
 
 def state_of(scope: Any) -> RequestState:

@@ -1,6 +1,7 @@
 """From an Authorization header to an actor, with a short memory so that most requests ask no database.
 
-A verified credential is remembered for ``CACHE_SECONDS``; a revocation in this process takes effect at once, in another one within that time.
+A verified credential is remembered for ``CACHE_SECONDS``; what is revoked, suspended or taken away in this process takes effect at once, in another
+one within that time.
 """
 
 from __future__ import annotations
@@ -8,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 from luminai.contracts.context import Clock
 from luminai.contracts.errors import NotSignedIn
 from luminai.contracts.identity import Actor
 from luminai.contracts.runtime import Authenticator
+from luminai.identity.access import Access
+from luminai.identity.jwt import is_ours
 from luminai.identity.keys import KeyStore
+from luminai.identity.roles import within
 from luminai.identity.tokens import parse_key
 
 CACHE_SECONDS: Final = 5.0
@@ -23,14 +28,17 @@ MAX_CREDENTIAL: Final = 8192
 
 
 class Verifier:
-    """Callable as the guard's ``authenticate``. ``authenticators`` of plugins are asked for credentials that are no API keys."""
+    """Callable as the guard's ``authenticate``: for API keys and people's access tokens. Plugins' ``authenticators`` are asked for any other."""
 
-    def __init__(self, keys: KeyStore, clock: Clock) -> None:
+    def __init__(self, keys: KeyStore, access: Access, clock: Clock) -> None:
         self._keys = keys
+        self._access = access
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[float, Actor]] = OrderedDict()
         self._used: dict[str, None] = {}
         self.authenticators: tuple[Authenticator, ...] = ()
+        self.forgotten: Callable[[str], None] = lambda _: None
+        """Told whose credentials are verified anew from now on."""
 
     async def __call__(self, authorization: bytes) -> Actor:
         """Return the actor of a header's value ``Bearer <credential>``.
@@ -51,26 +59,46 @@ class Verifier:
         self._used[actor.id] = None
         return actor
 
-    def forget(self) -> None:
-        """Verify everything anew from now on (after a revocation)."""
-        self._known.clear()
+    def forget(self, whose: str = "") -> None:
+        """Verify anew from now on, after a revocation: a key, the credentials of a session or a person, or all."""
+        if not whose:
+            self._known.clear()
+        for name in [name for name, (_, actor) in self._known.items() if whose in (actor.id, actor.session, actor.subject)]:
+            del self._known[name]
+        self.forgotten(whose)
+
+    async def again(self, authorization: bytes) -> tuple[Actor, float]:
+        """Return the actor of a credential that opened a stream as it stands now, and for how many seconds it holds at most. This is no use of it.
+
+        Raises:
+            NotSignedIn: as above.
+        """
+        return await self._verify(authorization, is_use=False)
 
     async def note_use(self) -> None:
-        """Write down which keys were used since the last call."""
-        used, self._used = [actor_id for actor_id in self._used if actor_id.startswith("key_")], {}
-        if used:
-            await self._keys.touch(used)
+        """Write down which keys and sessions were used since the last call."""
+        await self._access.note_use()
+        used, self._used = self._used, {}
+        keys = [actor_id for actor_id in used if actor_id.startswith("key_")]
+        if keys:
+            try:
+                await self._keys.touch(keys)
+            except Exception:
+                self._used = used | self._used
+                raise
 
-    async def _verify(self, authorization: bytes) -> tuple[Actor, float]:
+    async def _verify(self, authorization: bytes, *, is_use: bool = True) -> tuple[Actor, float]:
         try:
             scheme, _, credential = authorization.decode("ascii").partition(" ")
         except UnicodeDecodeError:
             raise _refused() from None
-        credential = credential.strip()
+        credential = credential.lstrip(" ")  # RFC 9110, 11.4: spaces before it, and nothing else around it
         if not credential or len(credential) > MAX_CREDENTIAL:
             raise _refused()
         if scheme.lower() == "bearer" and credential.startswith("lum_"):
             return await self._verify_key(credential)
+        if scheme.lower() == "bearer" and is_ours(credential):
+            return await self._access.actor_of(credential, is_use=is_use)
         for authenticator in self.authenticators:
             actor = await authenticator.authenticate(scheme.lower(), credential)
             if actor is not None:
@@ -83,10 +111,14 @@ class Verifier:
         if parsed is None or stored is None or not secrets.compare_digest(stored.digest, parsed.digest):
             raise _refused()
         info, now = stored.info, self._clock.now()
-        if info.revoked_at is not None or (info.expires_at is not None and info.expires_at <= now):
+        if not info.holds:
             raise _refused()
         lifetime = (info.expires_at - now).total_seconds() if info.expires_at else CACHE_SECONDS
-        return Actor(id=info.id, subject=info.subject, scopes=frozenset(info.scopes), name=info.name), lifetime
+        rights = await self._access.rights(info.subject)
+        scopes = frozenset(info.scopes) if rights is None else within(info.scopes, rights)
+        if not scopes:
+            raise _refused()
+        return Actor(id=info.id, subject=info.subject, scopes=scopes, name=info.name), lifetime
 
 
 def _refused() -> NotSignedIn:

@@ -6,11 +6,9 @@ import asyncio
 import queue
 import threading
 import time
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TextIO
 
 import msgspec
-from msgspec import Struct, structs
 
 from luminai.contracts.identity import Actor
 
@@ -31,19 +29,6 @@ class Line(Protocol):
     actor: Actor | None
     client: str
     extra: dict[str, Any] | None
-
-
-class _Fields(Struct):
-    at: datetime
-    event: str
-    request_id: str
-    method: str
-    path: str
-    status: int
-    ms: float
-    plugin: str
-    actor: str
-    client: str
 
 
 class AccessLog:
@@ -88,21 +73,39 @@ class AccessLog:
         while (lines := self._queue.get()) is not None:
             try:
                 epoch = time.time() - time.perf_counter()
-                self._stream.write("".join([render(line, epoch) for line in lines]))
+                self._stream.write(render(lines, epoch))
                 self._stream.flush()
             except (OSError, ValueError):
                 self.dropped += len(lines)
 
 
-def _json(line: Line, epoch: float) -> str:
-    actor = line.actor.id if line.actor else ""
-    at = datetime.fromtimestamp(epoch + line.ended, UTC)
-    milliseconds = round((line.ended - line.began) * 1000, 2)
-    fields = _Fields(at, "request", line.request_id.decode(), line.method, line.path, line.status, milliseconds, line.owner, actor, line.client)
-    return msgspec.json.encode(fields if line.extra is None else structs.asdict(fields) | line.extra).decode() + "\n"
+def _json(lines: list[Line], epoch: float) -> str:
+    second, clock, written = 0, "", []
+    for line in lines:
+        at = epoch + line.ended
+        if int(at) != second:
+            second = int(at)
+            clock = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        actor, subject = (line.actor.id, line.actor.subject) if line.actor else ("", "")
+        more = "}" if line.extra is None else f",{_quoted(line.extra)[1:]}"
+        milliseconds = (line.ended - line.began) * 1000
+        written.append(
+            f'{{"at":"{clock}.{int(at % 1 * 1_000_000):06d}Z","event":"request","request_id":"{line.request_id.decode()}","method":"{line.method}",'
+            f'"path":{_quoted(line.path)},"status":{line.status},"ms":{milliseconds:.2f},"plugin":"{line.owner}","actor":{_quoted(actor)},'
+            f'"subject":{_quoted(subject)},"client":{_quoted(line.client)}{more}\n'
+        )
+    return "".join(written)
 
 
-def _text(line: Line, epoch: float) -> str:
+def _quoted(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _text(lines: list[Line], epoch: float) -> str:
+    return "".join([_line(line, epoch) for line in lines])
+
+
+def _line(line: Line, epoch: float) -> str:
     clock = time.strftime("%H:%M:%S", time.localtime(epoch + line.ended))
     safe = line.path.encode("unicode_escape").decode()
     who = line.actor.id if line.actor else line.client

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -54,6 +54,13 @@ class Breaker:
             return False
         self._trying = True
         return True
+
+    @property
+    def state(self) -> Literal["closed", "open", "half-open"]:
+        """``half-open``: the next call is tried, or one is being tried."""
+        if not self.is_open:
+            return "closed"
+        return "half-open" if self._trying or self._clock() >= self._open_until else "open"
 
     @property
     def retry_after(self) -> int:

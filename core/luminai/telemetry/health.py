@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,7 +13,7 @@ from luminai.contracts.context import Clock
 from luminai.contracts.runtime import Health, HealthCheck, HealthState
 
 _log = logging.getLogger("luminai.health")
-_RANK = {HealthState.OK: 0, HealthState.UNKNOWN: 1, HealthState.DEGRADED: 2, HealthState.FAILING: 3}
+RANK: Final = {HealthState.OK: 0, HealthState.UNKNOWN: 1, HealthState.DEGRADED: 2, HealthState.FAILING: 3}
 
 
 class CheckResult(Struct, frozen=True):
@@ -46,6 +47,10 @@ class HealthBoard:
         async with self._lock:
             return list(await asyncio.gather(*(self._ask(plugin, check) for plugin, check in self._checks)))
 
+    def known(self) -> list[CheckResult]:
+        """Return the last answer of each check that was asked yet, without asking."""
+        return [result for _, result in self._answers.values()]
+
     async def _ask(self, plugin: str, check: HealthCheck) -> CheckResult:
         now = self._clock.monotonic()
         known = self._answers.get((plugin, check.name))
@@ -68,4 +73,4 @@ class HealthBoard:
 
 def worst(results: Iterable[CheckResult]) -> HealthState:
     """Return the worst state, ``ok`` when nothing was checked."""
-    return max((result.state for result in results), key=_RANK.__getitem__, default=HealthState.OK)
+    return max((result.state for result in results), key=RANK.__getitem__, default=HealthState.OK)

@@ -7,10 +7,12 @@ import logging
 import sys
 import threading
 import time
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Final
 
 from msgspec import Struct
+
+from luminai.telemetry.figures import Measured
 
 _log = logging.getLogger("luminai.stalls")
 PULSE_SECONDS: Final = 0.1
@@ -29,9 +31,14 @@ class Stall(Struct, frozen=True, kw_only=True):
 
 
 class StallWatch:
-    """Watches the running loop. A stall is told while it lasts, so that even one without an end has a name in the log."""
+    """Watches the running loop. A stall is told while it lasts, so that even one without an end has a name in the log.
 
-    def __init__(self) -> None:
+    Args:
+        lag: Takes how late each pulse came, in seconds.
+    """
+
+    def __init__(self, lag: Measured | None = None) -> None:
+        self._lag = lag
         self._places: dict[tuple[str, str, int], Stall] = {}
         self._beat = 0.0
         self._thread_id = 0
@@ -57,7 +64,10 @@ class StallWatch:
         return sorted(self._places.values(), key=lambda stall: -stall.longest)
 
     def _pulse(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._beat = time.monotonic()
+        now = time.monotonic()
+        if self._lag is not None and self._beat:
+            self._lag.observe(max(0.0, now - self._beat - PULSE_SECONDS))
+        self._beat = now
         self._handle = loop.call_later(PULSE_SECONDS, self._pulse, loop)
 
     def _watch(self) -> None:
@@ -68,13 +78,18 @@ class StallWatch:
             if late < STALL_SECONDS:
                 known = None
             elif known is None or known[0] != beat:
-                frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to look at another thread
-                known = (beat, self._note(*_culprit(frame), late)) if frame is not None else None
+                found = self._look(late)
+                known = (beat, found) if found is not None else None
             else:
                 stall = known[1]
                 self._places[stall.plugin, stall.file, stall.line] = Stall(
                     plugin=stall.plugin, file=stall.file, line=stall.line, times=stall.times, longest=round(max(stall.longest, late), 2)
                 )
+
+    def _look(self, late: float) -> Stall | None:
+        """Note where the loop's thread stands. The frame is let go on return: it holds everything that the code in it holds."""
+        frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to look at another thread
+        return self._note(*_culprit(frame), late) if frame is not None else None
 
     def _note(self, plugin: str, file: str, line: int, late: float) -> Stall:
         before = self._places.get((plugin, file, line))
@@ -87,15 +102,31 @@ class StallWatch:
         return stall
 
 
+def plugin_place(trace: TracebackType | None) -> tuple[str, str]:
+    """Return the plugin whose code stands innermost in a traceback, and its ``file:line``; two empty strings when no plugin's does."""
+    found = ("", "")
+    while trace is not None:
+        plugin = _plugin_of(trace.tb_frame)
+        if plugin:
+            found = (plugin, f"{_short(trace.tb_frame)}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return found
+
+
 def _culprit(frame: FrameType) -> tuple[str, str, int]:
     """Return plugin, file and line of the innermost plugin frame, or of the innermost frame of all."""
     current: FrameType | None = frame
     while current is not None:
-        root = str(current.f_globals.get("__name__", "")).partition(".")[0]
-        if root.startswith("luminai_"):
-            return root.removeprefix("luminai_").replace("_", "-"), _short(current), current.f_lineno
+        plugin = _plugin_of(current)
+        if plugin:
+            return plugin, _short(current), current.f_lineno
         current = current.f_back
     return "", _short(frame), frame.f_lineno
+
+
+def _plugin_of(frame: FrameType) -> str:
+    root = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    return root.removeprefix("luminai_").replace("_", "-") if root.startswith("luminai_") else ""
 
 
 def _short(frame: FrameType) -> str:

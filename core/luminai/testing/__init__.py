@@ -7,13 +7,15 @@ import sys
 from importlib import import_module
 from typing import Any, Final
 
-_NAMES: Final[dict[str, tuple[str, ...]]] = {
+FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.testing.clock": ("FrozenClock",),
     "luminai.testing.harness": ("HubUnderTest", "running_hub"),
     "luminai.testing.network": ("NetworkBlocked", "NetworkGuard"),
     "luminai.testing.records": ("Records", "matching", "one_matching"),
+    "luminai.testing.schema": ("config_schema",),
     "luminai.testing.seeds": ("seeded",),
     "luminai.testing.scripted_provider": ("Cut", "Hang", "ScriptedProvider", "Wait"),
+    "luminai.testing.cache_suite": ("CacheContract",),
     "luminai.testing.memory_storage": ("MemoryStorage",),
     "luminai.testing.memory_payments": ("MemoryPayments",),
     "luminai.testing.sample_providers": ("WordCalculator", "sample_persona"),
@@ -23,13 +25,13 @@ _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "luminai.testing.persona_suite": ("PersonaContract",),
     "luminai.testing.calculator_suite": ("CalculatorContract",),
 }
-_HOME: Final = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES: Final = ("faults", "strategies")
-__all__ = sorted([*_HOME, *_MODULES])  # noqa: PLE0605 - built from the one table of public names
+_HOME: Final = {name: module for module, names in FACE.items() for name in names}
+MODULES: Final = ("faults", "strategies")
+__all__ = sorted([*_HOME, *MODULES])  # noqa: PLE0605 - built from the one table of public names
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
+    if name in MODULES:
         return import_module(f"{__name__}.{name}")
     module = _HOME.get(name)
     if module is None:

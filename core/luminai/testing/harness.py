@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from luminai.config.layers import Configuration, Layer
 from luminai.contracts.context import Clock
 from luminai.contracts.identity import Actor
 from luminai.data.sqlite import FILE_NAME
-from luminai.host.discovery import InstalledPlugin
+from luminai.host.discovery import InstalledPlugin, installed_plugins
 from luminai.host.hub import Hub
 from luminai.host.report import PluginStatus
 from luminai.host.supervisor import Outcome
 from luminai.http.inprocess import InProcessClient
-from luminai.testing import postgres
+from luminai.testing import postgres, sqlite
+from luminai.testing.clock import FrozenClock
 
 
 class HubUnderTest:
@@ -27,9 +29,11 @@ class HubUnderTest:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
 
-    def client(self, *scopes: str, subject: str = "user_test", address: str = "127.0.0.1") -> InProcessClient:
-        """Return a client signed in with ``scopes`` as ``subject``; without scopes an anonymous one."""
-        actor = Actor(id=f"key_{subject}", subject=subject, scopes=frozenset(scopes), name=subject) if scopes else None
+    def client(self, *scopes: str, subject: str = "user_test", organisation: str = "", address: str = "127.0.0.1") -> InProcessClient:
+        """Return a client signed in with ``scopes`` as ``subject``, acting for ``organisation`` if one is given; without scopes an anonymous one."""
+        if not scopes:
+            return InProcessClient(self.hub.edge, address=address)
+        actor = Actor(id=f"key_{subject}", subject=subject, scopes=frozenset(scopes), name=subject, organisation=organisation)
         return InProcessClient(self.hub.edge, actor=actor, address=address)
 
     def with_key(self, key: str) -> InProcessClient:
@@ -60,6 +64,26 @@ class HubUnderTest:
         done = await hub.supervisor.change(update, by="test", summary=f"swap {plugin}", cascade=cascade, renew=frozenset({plugin}))
         await hub.supervisor.settle()
         return done
+
+    async def advance(self, seconds: float) -> None:
+        """Move the hub's ``FrozenClock`` on, and run what becomes due on the way, each at its moment: schedules fire, jobs begin.
+
+        Raises:
+            TypeError: the hub was started with another clock.
+        """
+        hub, clock = self.hub, self.hub.clock
+        if not isinstance(clock, FrozenClock):
+            raise TypeError("the hub has no FrozenClock: running_hub(…, clock=FrozenClock())")
+        end = clock.now() + timedelta(seconds=seconds)
+        while True:
+            await hub.schedules.settle()
+            await hub.jobs.settle()
+            now = clock.now()
+            if now >= end:
+                return
+            known = (await hub.schedules.next_moment(), await hub.jobs.next_moment())
+            ahead = [moment for moment in known if moment is not None and moment > now]  # what is due and not run now is paused, say
+            clock.advance((min([end, *ahead]) - now).total_seconds())
 
     def provide(self, family: str, *items: Any, owner: str = "test") -> None:
         """Offer doubles to the plugins of the serving generation, as a plugin ``owner`` would; ``family`` as in ``ai_providers``."""
@@ -95,10 +119,15 @@ async def running_hub(
             (base / "data").mkdir(parents=True, exist_ok=True)
             shutil.copyfile(upgrade_from, base / "data" / FILE_NAME)
         database_url = await postgres.database_for(base) if on_server else database_url
-        every = ["anonymous-routes", "secrets", "site-root"]
-        sections = {plugin: {"enabled": True, "approve": every, "config": dict((config or {}).get(plugin, {}))} for plugin in plugins}
+        if not database_url:
+            await sqlite.lay_down(base / "data")
+        known = list(installed) if installed is not None else installed_plugins()
+        asked = {plugin.id: plugin.manifest.grants for plugin in known if plugin.manifest is not None}
+        sections = {
+            plugin: {"enabled": True, "approve": [*asked.get(plugin, ())], "config": dict((config or {}).get(plugin, {}))} for plugin in plugins
+        }
         own = Layer("file", "config.toml", {"database": {"url": database_url}, "plugins": sections}, {}, {})
-        more = Layer("command line", "", dict(settings or {}), {}, {})
+        more = Layer("command line", "", {"limits": {"enabled": False}, **dict(settings or {})}, {}, {})
         hub = Hub(Configuration([own, more], (), base), clock=clock, installed=list(installed) if installed is not None else None)
         try:
             await hub.start()

@@ -1,4 +1,4 @@
-"""What a test may look at afterwards: events of the outbox, log lines of each plugin, problems of the hub."""
+"""What a test may look at afterwards: events of the log, log lines of each plugin, problems of the hub."""
 
 from __future__ import annotations
 
@@ -61,15 +61,18 @@ class Records(logging.Handler):
         return matching([line for line in self.lines if not plugin or plugin_of(line) == plugin], **fields)
 
     async def events(self, hub: HubUnderTest, **wanted: Any) -> list[Event]:
-        """Return the events that were published, in order, read from the outbox; ``wanted`` as in ``matching``."""
+        """Return the events that were published, in order, read from the log; ``wanted`` as in ``matching``."""
         from sqlalchemy import select
 
         from luminai.contracts.runtime import Event
-        from luminai.data.tables import outbox
+        from luminai.data.tables_events import events
 
         def unit(session: Any) -> list[Event]:
-            rows = session.execute(select(outbox).order_by(outbox.c.id))
-            return [Event(type=row.type, payload=row.payload, subject=row.subject, version=row.version) for row in rows]
+            rows = session.execute(select(events).order_by(events.c.id))
+            return [
+                Event(type=row.type, payload=row.payload, subject=row.subject, version=row.version, key=row.key, number=row.number or 0)
+                for row in rows
+            ]
 
         return matching(await hub.hub.database.read(unit), **wanted)
 

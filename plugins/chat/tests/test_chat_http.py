@@ -1,25 +1,15 @@
 """Conversations over HTTP on the real core, with the offline answerer and with a scripted one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from luminai import (
-    AIError,
-    AIErrorKind,
-    ChatReply,
-    ChatRequest,
-    End,
-    EndState,
-    Model,
-    TextDelta,
-    Usage,
-)
-from luminai.testing import HubUnderTest, running_hub
+from luminai import AIError, AIErrorKind, ChatRequest, End, EndState, TextDelta, Usage
+from luminai.testing import Cut, Hang, HubUnderTest, ScriptedProvider, running_hub
 
 PAGE = """# Generations
 
@@ -41,45 +31,22 @@ def on_hub(tmp_path: Path, work: Any, **more: Any) -> Any:
     return asyncio.run(main())
 
 
-class Scripted:
-    """A provider that does what the test says; it keeps what it was asked."""
-
-    name = "scripted"
-    title = "Scripted"
-
-    def __init__(self, *steps: Any) -> None:
-        self.steps = steps
-        self.asked: list[ChatRequest] = []
-        self.closed = asyncio.Event()
-
-    def models(self) -> Sequence[Model]:
-        return [Model(id="one", kinds=frozenset({"chat"}))]
+class Rogue(ScriptedProvider):
+    """Breaks the contract, as no double that keeps it can: raises anything, or just stops."""
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[Any]:
-        self.asked.append(request)
         try:
-            for step in self.steps:
+            for step in self._replies[0]:
                 if isinstance(step, Exception):
                     raise step
-                if step == "hang":
-                    await asyncio.Event().wait()
-                else:
-                    yield step
+                yield step
         finally:
-            self.closed.set()
-
-    async def chat(self, request: ChatRequest) -> ChatReply:
-        raise NotImplementedError
-
-    async def embed(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError
-
-    image = speak = embed
+            self.closed += 1
 
 
-def with_provider(hub: HubUnderTest, provider: Scripted) -> dict[str, str]:
+def with_provider(hub: HubUnderTest, provider: ScriptedProvider) -> dict[str, str]:
     """Register a provider and return what a question must name to reach it."""
-    hub.hub.generation.wiring.providers.add("ai_providers", "test", [provider])
+    hub.provide("ai_providers", provider)
     return {"model": "scripted/one"}
 
 
@@ -124,7 +91,8 @@ def test_playground__not_covered__is_refused_with_what_was_searched(tmp_path: Pa
     [
         ({"message": ""}, 400, "invalid-input"),
         ({"message": "   "}, 400, "chat.empty-message"),
-        ({"message": "a\x00b"}, 400, "chat.bad-characters"),
+        ({"message": "a\x00b"}, 400, "bad-text"),
+        ({"message": "a\x07b"}, 400, "chat.bad-characters"),
         ({"message": "x" * 16_001}, 400, "invalid-input"),
         ({"message": "x" * 2_001}, 413, "chat.playground-too-long"),
         ({"message": "x", "session_id": "ses_" + "0" * 32}, 422, "chat.playground-no-session"),
@@ -155,7 +123,7 @@ def test_playground__closed_or_spent__says_so(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     assert on_hub(tmp_path / "a", closed, config={}).json()["code"] == "not-signed-in"
-    *first, last, other = on_hub(tmp_path / "b", spent, config={"chat": {"playground": True, "playground-per-minute": 2}})
+    *first, last, other = on_hub(tmp_path / "b", spent, config={"chat": {"playground": True, "playground-per-hour": 2}})
     assert [answer.status for answer in first] == [200, 200]
     assert (last.status, last.json()["code"]) == (429, "chat.playground-quota")
     assert int(last.headers["retry-after"]) >= 1
@@ -202,7 +170,7 @@ def test_session__continued_read_and_deleted__belongs_to_its_owner_alone(tmp_pat
 
 def test_message__continued_from_an_earlier_one__branches(tmp_path: Path) -> None:
     async def work(hub: HubUnderTest) -> None:
-        provider = Scripted(TextDelta("ok"), FINISHED)
+        provider = ScriptedProvider(("ok", FINISHED))
         model = with_provider(hub, provider)
         client = hub.client("chat:read", "chat:write")
         first = (await client.request("POST", "/api/chat", json={"message": "one", **model})).json()
@@ -217,21 +185,21 @@ def test_message__continued_from_an_earlier_one__branches(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("steps", "state", "text"),
+    ("provider", "state", "text"),
     [
-        ((TextDelta("whole"), FINISHED), "finished", "whole"),
-        ((TextDelta("half"),), "cut", "half"),
-        ((TextDelta("part"), End(state=EndState.LENGTH)), "length", "part"),
-        ((TextDelta("then"), "hang"), "stalled", "then"),
+        (ScriptedProvider(("whole", FINISHED)), "finished", "whole"),
+        (ScriptedProvider(("torn", Cut())), "cut", "torn"),
+        (Rogue((TextDelta("half"),)), "cut", "half"),
+        (ScriptedProvider(("part", End(state=EndState.LENGTH))), "length", "part"),
+        (ScriptedProvider(("then", Hang())), "stalled", "then"),
     ],
 )
-def test_turn__however_it_ends__says_so_and_keeps_what_came(tmp_path: Path, steps: tuple[Any, ...], state: str, text: str) -> None:
+def test_turn__however_it_ends__says_so_and_keeps_what_came(tmp_path: Path, provider: ScriptedProvider, state: str, text: str) -> None:
     async def work(hub: HubUnderTest) -> None:
-        provider = Scripted(*steps)
         client = hub.client("chat:read", "chat:write")
         found = (await client.request("POST", "/api/chat", json={"message": "go", **with_provider(hub, provider)})).json()
         assert (found["end_state"], found["response"]) == (state, text)
-        assert provider.closed.is_set(), "the provider's stream is closed"
+        assert provider.closed == 1, "the provider's stream is closed"
         stored = (await client.request("GET", f"/api/session/{found['session_id']}")).json()["chat_history"][-1]
         assert (stored["end_state"], stored["content"]) == (state, text)
         assert found["usage"]["origin"] == ("reported" if state == "finished" else "estimated")
@@ -249,7 +217,7 @@ def test_turn__however_it_ends__says_so_and_keeps_what_came(tmp_path: Path, step
 )
 def test_turn__provider_fails_before_content__is_a_problem(tmp_path: Path, error: Exception, status: int, code: str) -> None:
     async def work(hub: HubUnderTest) -> Any:
-        return await hub.client("chat:write").request("POST", "/api/chat", json={"message": "go", **with_provider(hub, Scripted(error))})
+        return await hub.client("chat:write").request("POST", "/api/chat", json={"message": "go", **with_provider(hub, Rogue((error,)))})
 
     answer = on_hub(tmp_path, work)
     assert (answer.status, answer.json()["code"]) == (status, code)
@@ -277,7 +245,7 @@ def test_stream__events__come_in_order_and_end_with_the_whole_answer(tmp_path: P
 
 def test_reader__leaves__the_turn_goes_on_and_is_stored(tmp_path: Path) -> None:
     async def work(hub: HubUnderTest) -> None:
-        provider = Scripted(TextDelta("first "), TextDelta("second"), FINISHED)
+        provider = ScriptedProvider(("first ", "second", FINISHED))
         client = hub.client("chat:read", "chat:write")
         body = {"message": "go", **with_provider(hub, provider)}
         async with client.stream("POST", "/api/chat", json=body, headers={"accept": "text/event-stream"}) as answer:
@@ -294,7 +262,7 @@ def test_reader__leaves__the_turn_goes_on_and_is_stored(tmp_path: Path) -> None:
 
 def test_cancel__running_turn__keeps_what_was_generated(tmp_path: Path) -> None:
     async def work(hub: HubUnderTest) -> None:
-        provider = Scripted(TextDelta("so far"), "hang")
+        provider = ScriptedProvider(("so far", Hang()))
         client = hub.client("chat:read", "chat:write")
         body = {"message": "go", **with_provider(hub, provider)}
         async with client.stream("POST", "/api/chat", json=body, headers={"accept": "text/event-stream"}) as answer:
@@ -308,7 +276,7 @@ def test_cancel__running_turn__keeps_what_was_generated(tmp_path: Path) -> None:
             raw += b"".join([chunk async for chunk in answer.chunks])
         last = msgspec.json.decode(raw.strip().rsplit(b"data: ", 1)[1])
         assert (last["end_state"], last["response"]) == ("cancelled", "so far")
-        assert provider.closed.is_set()
+        assert provider.closed == 1
         stored = (await client.request("GET", f"/api/session/{last['session_id']}")).json()["chat_history"][-1]
         assert (stored["content"], stored["end_state"]) == ("so far", "cancelled")
 
@@ -317,7 +285,7 @@ def test_cancel__running_turn__keeps_what_was_generated(tmp_path: Path) -> None:
 
 def test_idempotency_key__repeated__asks_once(tmp_path: Path) -> None:
     async def work(hub: HubUnderTest) -> None:
-        provider = Scripted(TextDelta("ok"), FINISHED)
+        provider = ScriptedProvider(("ok", FINISHED))
         body = {"message": "pay once", **with_provider(hub, provider)}
         client = hub.client("chat:read", "chat:write")
         key = {"idempotency-key": "abc"}
@@ -332,7 +300,7 @@ def test_idempotency_key__repeated__asks_once(tmp_path: Path) -> None:
 
 def test_turns__too_many_of_one_actor__are_refused(tmp_path: Path) -> None:
     async def work(hub: HubUnderTest) -> None:
-        body = {"message": "go", **with_provider(hub, Scripted(TextDelta("x"), "hang"))}
+        body = {"message": "go", **with_provider(hub, ScriptedProvider(("x", Hang())))}
         client = hub.client("chat:write")
         async with client.stream("POST", "/api/chat", json=body, headers={"accept": "text/event-stream"}) as answer:
             raw = await anext(answer.chunks)

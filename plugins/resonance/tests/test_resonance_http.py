@@ -251,3 +251,18 @@ def test_command_and_face__imported__stay_clear_of_server_and_database():
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.shows("LR-142", "LR-146")
+def test_evaluations__are_measured_and_slow_ones_page() -> None:
+    async def main():
+        async with running_hub("resonance") as hub:
+            await hub.client().request("POST", "/api/resonance/explain", json={"message": "Hello"})
+            watcher = hub.client("hub:monitor")
+            text = (await watcher.request("GET", "/metrics")).text
+            assert "luminai_plugin_resonance_evaluation_seconds_count 1.0" in text
+            rules = (await watcher.request("GET", "/api/admin/alerts/rules?limit=100")).json()["items"]
+            (rule,) = (one["rule"] for one in rules if one["name"] == "resonance.slow")
+            assert (rule["of"], rule["above"], rule["severity"]) == ("p95", 2.0, "critical")
+
+    asyncio.run(main())

@@ -37,7 +37,7 @@ def on_site(tmp_path: Path, work: Any) -> Any:
     return asyncio.run(main())
 
 
-@pytest.mark.shows("LR-37", "LR-89", "LR-90", "LR-92", "LR-98", "LR-103")
+@pytest.mark.shows("LR-37", "LR-89", "LR-90", "LR-92", "LR-98", "LR-103", "LW-60", "PX-52b")
 def test_pages__public__are_served_strictly(tmp_path: Path) -> None:
     async def work(hub: HubUnderTest) -> None:
         client = hub.client()
@@ -46,6 +46,7 @@ def test_pages__public__are_served_strictly(tmp_path: Path) -> None:
             assert page.status == 200, path
             assert page.headers["content-type"].startswith("text/html")
             assert "require-trusted-types-for 'script'" in page.headers["content-security-policy"]
+            assert page.headers["x-content-type-options"] == "nosniff"
             assert "unsafe" not in page.headers["content-security-policy"]
             assert not re.search(r"<script(?![^>]* src=)|<style|style=|https?://(?!127)[^\"]*\.(js|css)", page.text), (
                 "nothing inline, nothing from elsewhere"

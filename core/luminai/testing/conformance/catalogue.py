@@ -30,7 +30,7 @@ _BRONZE: Final = (
         level=Level.BRONZE,
         title="The committed schema equals the settings Struct's",
         reason="Settings are judged by the file; a stale one lets wrong settings through or refuses right ones.",
-        fix="Write the file anew from the Struct: `render_schema(schema_of(Config))`.",
+        fix="Write the file anew from the Struct: `config_schema(Config)` of `luminai.testing` returns it.",
         check=static_rules.schema_is_fresh,
         needs=("B01",),
     ),
@@ -188,6 +188,15 @@ _SILVER: Final = (
         fix="Implement `health_checks`, and let each check try what it names.",
         check=silver_rules.outside_is_checked,
         needs=("B07",),
+    ),
+    Rule(
+        id="S09",
+        level=Level.SILVER,
+        title="Every column of its tables has a class in the data map",
+        reason="Exports, erasures and what an operator tells people rest on that map.",
+        fix="`info={…}` on tables and columns, as in `docs/how-to/extend/say-what-a-column-holds.md`; `luminai privacy map` shows it.",
+        check=silver_rules.columns_have_a_class,
+        needs=("B08",),
     ),
 )
 _GOLD: Final = (

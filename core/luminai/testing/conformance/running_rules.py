@@ -23,7 +23,7 @@ _SAMPLES: Final = {
     "date": "2026-01-01",
     "datetime": "2026-01-01T00:00:00",
 }
-_NAME: Final = re.compile(r"^[A-Za-z][A-Za-z0-9_-]*$")
+_NAME: Final = re.compile(r"^[A-Za-z][A-Za-z0-9_-]*\Z")
 MOST_STARTS: Final = 3
 """Hubs that are started with wrong settings; all wrong settings are judged without one."""
 

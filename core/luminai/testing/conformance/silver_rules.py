@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from luminai.config.binding import bind
 from luminai.contracts.errors import ConfigRejected
+from luminai.data.data_map import problems
 from luminai.telemetry.logs import JSONFormatter
 from luminai.testing.conformance.rules import CannotTell, RuleBroken
 from luminai.testing.conformance.running_rules import filled
@@ -104,6 +105,16 @@ def outside_is_checked(subject: Subject) -> str:
     if not checks:
         raise RuleBroken(f"no health check, although it holds: {', '.join(outside)}")
     return f"{', '.join(check.name for check in checks)} for {', '.join(outside)}"
+
+
+def columns_have_a_class(subject: Subject) -> str:
+    """S09."""
+    metadata = subject.loaded.metadata
+    if metadata is None:
+        return "It has no tables."
+    if wrong := problems(metadata):
+        raise RuleBroken("; ".join(wrong[:10]))
+    return f"{sum(len(table.columns) for table in metadata.tables.values())} columns"
 
 
 def readme_of(subject: Subject) -> str:

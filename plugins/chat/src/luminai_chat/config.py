@@ -13,7 +13,6 @@ class ChatConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unkno
     """``[plugins.chat.config]``."""
 
     playground: Annotated[bool, Meta(description="Whether people without a key may ask; nothing of it is saved.")] = False
-    playground_per_minute: Annotated[int, Meta(ge=1, le=10_000, description="Questions a minute for one address without a key.")] = 100
     playground_per_hour: Annotated[int, Meta(ge=1, le=100_000, description="Questions an hour for one address without a key.")] = 300
     playground_providers: Annotated[tuple[Name, ...], Meta(max_length=16, description="AI providers that may answer without a key.")] = ("offline",)
     model: Annotated[str, Meta(max_length=200, description="<provider>/<model> that answers when none is named; empty: the first there is.")] = ""

@@ -1,10 +1,13 @@
-"""Tables: sessions, messages as a tree, a resonance snapshot for each reply."""
+"""Tables: sessions, messages as a tree, a resonance snapshot for each reply.
+
+Titles and texts stand in ``sealed_title`` and ``body``. Release 0.1 wrote ``title``, ``content`` and ``sources``, which are empty in sealed rows.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, String, Table, Text
 
 from luminai import JSONText, UTCDateTime, metadata_for
 
@@ -14,8 +17,9 @@ sessions: Final = Table(
     "chat__sessions",
     metadata,
     Column("id", String(40), primary_key=True),
-    Column("subject", String(120), nullable=False),
-    Column("title", String(120), nullable=False),
+    Column("subject", String(120), nullable=False, info={"data": "personal"}),
+    Column("title", String(120), nullable=False, info={"data": "sensitive"}),
+    Column("sealed_title", LargeBinary, info={"data": "sensitive"}),
     Column("persona", String(60), nullable=False),
     Column("messages", Integer, nullable=False),
     Column("last_r", Float),
@@ -23,6 +27,7 @@ sessions: Final = Table(
     Column("created_at", UTCDateTime(), nullable=False),
     Column("updated_at", UTCDateTime(), nullable=False),
     Index(None, "subject", "id", "created_at"),
+    info={"owner": "subject", "data": "internal", "subject": "subject", "retention": "until the person deletes the session"},
 )
 
 messages: Final = Table(
@@ -30,17 +35,20 @@ messages: Final = Table(
     metadata,
     Column("id", String(40), primary_key=True),
     Column("session_id", String(40), nullable=False),
+    Column("subject", String(120), nullable=False, server_default="", info={"data": "personal"}),
     Column("parent_id", String(40)),
     Column("role", String(20), nullable=False),
-    Column("content", Text, nullable=False),
+    Column("content", Text, nullable=False, info={"data": "sensitive"}),
+    Column("body", LargeBinary, info={"data": "sensitive"}),
     Column("persona", String(60), nullable=False),
     Column("persona_version", Integer, nullable=False),
     Column("model", String(200), nullable=False),
     Column("end_state", String(20), nullable=False),
     Column("usage", JSONText()),
-    Column("sources", JSONText(), nullable=False),
+    Column("sources", JSONText(), nullable=False, info={"data": "sensitive"}),
     Column("created_at", UTCDateTime(), nullable=False),
     Index(None, "session_id", "id"),
+    info={"owner": "subject", "data": "internal", "subject": "subject", "retention": "as the session"},
 )
 
 resonance: Final = Table(
@@ -48,12 +56,14 @@ resonance: Final = Table(
     metadata,
     Column("message_id", String(40), primary_key=True),
     Column("session_id", String(40), nullable=False, index=True),
+    Column("subject", String(120), nullable=False, server_default="", info={"data": "personal"}),
     Column("at", UTCDateTime(), nullable=False, index=True),
     Column("calculator", String(60), nullable=False),
     Column("version", String(20), nullable=False),
     Column("value", Float, nullable=False),
     Column("witness", Float, nullable=False),
     Column("adjusted", Float, nullable=False),
-    Column("report", JSONText(), nullable=False),
-    Column("context", JSONText(), nullable=False),
+    Column("report", JSONText(), nullable=False, info={"data": "personal"}),
+    Column("context", JSONText(), nullable=False, info={"data": "personal"}),
+    info={"owner": "subject", "data": "internal", "subject": "subject", "retention": "as the session"},
 )

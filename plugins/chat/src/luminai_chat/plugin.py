@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luminai import Decision, EventType, HealthCheck, PluginContext, Service, hookimpl
+from msgspec import Struct
+
+from luminai import Channel, Decision, EraseReport, EventType, ExportItem, HealthCheck, PluginContext, Service, hookimpl
+from luminai_chat import privacy
 from luminai_chat.config import ChatConfig
 from luminai_chat.models import metadata
 from luminai_chat.routes import handlers
@@ -44,11 +47,36 @@ class Plugin:
         ]
 
     @hookimpl
+    def channels(self, ctx: PluginContext) -> Sequence[Channel]:
+        """Tell the owner's other tabs and devices what happens in a conversation."""
+        kinds: dict[str, type[Struct]] = {"turn-opened": TurnOpened, "turn-closed": TurnClosed}
+        summary = "Questions and replies of a conversation, each with the reply's R."
+        return [Channel(name="conversation.{id}", kinds=kinds, may_join=ctx.service(Chat).owns, scope="chat:read", summary=summary)]
+
+    @hookimpl
     def health_checks(self, ctx: PluginContext) -> Sequence[HealthCheck]:
         """Tell whether anything can answer."""
         return [HealthCheck(name="can-answer", check=ctx.service(Chat).health)]
 
     @hookimpl
+    async def start(self, ctx: PluginContext) -> None:
+        """Begin to seal what an earlier release stored plainly."""
+        ctx.spawn(ctx.service(Chat).seal_old_rows(), name="seal-old-rows")
+
+    @hookimpl
     def routes(self, ctx: PluginContext) -> Sequence[Any]:
         """Offer asking, following, reading."""
         return handlers(ctx, ctx.service(Chat))
+
+    @hookimpl
+    async def export_subject(self, ctx: PluginContext, subject: str) -> AsyncIterator[ExportItem]:
+        """Tell a person's conversations."""
+        async for item in privacy.export(ctx, subject):
+            yield item
+
+    @hookimpl
+    async def erase_subject(self, ctx: PluginContext, subject: str, dry_run: bool) -> EraseReport:
+        """End a person's turns and delete the conversations."""
+        if not dry_run:
+            ctx.service(Chat).end_turns(subject)
+        return await privacy.erase(ctx, subject, dry_run=dry_run)

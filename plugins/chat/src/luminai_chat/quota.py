@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from limits import RateLimitItemPerHour, RateLimitItemPerMinute
+from limits import RateLimitItemPerHour
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
@@ -21,20 +21,19 @@ class Quota:
     def __init__(self, config: ChatConfig) -> None:
         self._config = config
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._windows = (RateLimitItemPerHour(config.playground_per_hour), RateLimitItemPerMinute(config.playground_per_minute))
+        self._hour = RateLimitItemPerHour(config.playground_per_hour)
         self._running: Counter[str] = Counter()
 
     def take_playground(self, address: str) -> None:
-        """Count a question of an address without a key.
+        """Count a question of an address without a key; those of a minute are counted by the hub's class ``playground``.
 
         Raises:
-            RateLimited: its quota of the minute or hour is spent (code ``chat.playground-quota``).
+            RateLimited: its quota of the hour is spent (code ``chat.playground-quota``).
         """
-        for window in self._windows:
-            if not self._limiter.hit(window, address):
-                wait = max(1.0, self._limiter.get_window_stats(window, address).reset_time - time.time())
-                hint = "Wait, or use an API key."
-                raise RateLimited("The playground's quota is spent.", code="chat.playground-quota", hint=hint, retry_after=wait)
+        if not self._limiter.hit(self._hour, address):
+            wait = max(1.0, self._limiter.get_window_stats(self._hour, address).reset_time - time.time())
+            hint = "Wait, or use an API key."
+            raise RateLimited("The playground's quota is spent.", code="chat.playground-quota", hint=hint, retry_after=wait)
 
     @contextmanager
     def turn(self, who: str) -> Iterator[None]:

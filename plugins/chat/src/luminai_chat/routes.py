@@ -14,6 +14,7 @@ from msgspec import Struct
 from luminai import Page, PluginContext, Problem, actor_of, client_address, log_field, page_cursor, page_limit, policy, signed_in
 from luminai_chat import store
 from luminai_chat.schemas import ChatAsk, SessionSummary, SessionView
+from luminai_chat.sealed import open_title
 from luminai_chat.service import Chat, TurnFailed, whole
 from luminai_chat.turn_log import TurnLog
 
@@ -31,7 +32,7 @@ class Cancelled(Struct):
 def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
     """Return the route handlers over ``chat``."""
 
-    @post("/api/chat", opt=policy("chat:write", anonymous=True), status_code=200)
+    @post("/api/chat", opt=policy("chat:write", anonymous=True, limit="playground", keyed=False), status_code=200)
     async def ask(request: Request[Any, Any, Any], data: JSONBody[ChatAsk], idempotency_key: Key = None) -> Response[Any]:
         """Ask. The answer is JSON, or a stream of events with `Accept: text/event-stream`."""
         log = await chat.open(data, actor=actor_of(request), address=client_address(request), idempotency_key=idempotency_key)
@@ -55,7 +56,7 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
     async def list_sessions(request: Request[Any, Any, Any], limit: page_limit = 20, cursor: page_cursor = None) -> Page[SessionSummary]:
         """List your sessions, newest first."""
         subject = signed_in(request).subject
-        found = await ctx.db.read(lambda session: store.list_sessions(session, subject, limit=limit + 1, before=cursor))
+        found = await ctx.db.read(lambda session: store.list_sessions(session, ctx.vault, subject, limit=limit + 1, before=cursor))
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     @get("/api/session/{session_id:str}", opt=policy("chat:read"))
@@ -67,9 +68,9 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
 
         def unit(session: Any) -> SessionView:
             row = store.find_session(session, subject, session_id)
-            found = store.page_of_messages(session, session_id, limit=limit + 1, after=cursor)
+            found = store.page_of_messages(session, ctx.vault, row, limit=limit + 1, after=cursor)
             metadata = {
-                "title": row.title,
+                "title": open_title(session, ctx.vault, row),
                 "persona": row.persona,
                 "created_at": row.created_at,
                 "updated_at": row.updated_at,
@@ -77,7 +78,11 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
             }
             following = found[limit - 1].id if len(found) > limit else None
             return SessionView(
-                id=row.id, chat_history=found[:limit], R_timeline=store.timeline(session, session_id), metadata=metadata, next_cursor=following
+                id=row.id,
+                chat_history=found[:limit],
+                R_timeline=store.timeline(session, subject, session_id),
+                metadata=metadata,
+                next_cursor=following,
             )
 
         return await ctx.db.read(unit)
@@ -86,7 +91,12 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
     async def delete_session(request: Request[Any, Any, Any], session_id: FromPath[str]) -> None:
         """Delete a session with everything in it."""
         subject = signed_in(request).subject
-        await ctx.db.write(lambda session: store.delete_session(session, subject, session_id))
+
+        def unit(session: Any) -> None:
+            store.delete_session(session, subject, session_id)
+            ctx.live.recheck(f"chat.conversation.{session_id}", session=session)
+
+        await ctx.db.write(unit)
 
     return [ask, cancel, list_sessions, show_session, delete_session]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from luminai_chat import store
 from luminai_chat.config import ChatConfig
 from luminai_chat.quota import Quota
 from luminai_chat.schemas import MAX_PLAYGROUND_MESSAGE, ChatAnswer, ChatAsk
+from luminai_chat.sealed import seal_old_rows
 from luminai_chat.store import Said
 from luminai_chat.turn import Outcome, Runner, Turn
 from luminai_chat.turn_log import LogEvent, TurnLog
@@ -118,6 +119,7 @@ class Chat:
         turn = Turn(
             id=self._ctx.new_id("turn"),
             ask=ask,
+            subject=actor.subject if actor is not None else "",
             session_id=None,
             message_id=None,
             parent_id=None,
@@ -144,6 +146,14 @@ class Chat:
         """Ask and wait for the whole reply. Raises as ``open``, and the problem that a failed turn ends with as ``HubError``."""
         return await whole(await self.open(ask, actor=actor, address=address))
 
+    async def owns(self, actor: Actor, params: Mapping[str, str]) -> bool:
+        """Tell whether a conversation is the actor's."""
+        try:
+            await self._ctx.db.read(lambda session: store.find_session(session, actor.subject, params["id"]))
+        except NotFound:
+            return False
+        return True
+
     def cancel(self, turn_id: str, actor: Actor | None, address: str) -> None:
         """End a running turn; what was generated is kept, the turn ends as ``cancelled``.
 
@@ -156,10 +166,23 @@ class Chat:
         if not turn.task.done():
             turn.task.cancel()
 
+    def end_turns(self, subject: str) -> None:
+        """End and forget every turn of a subject; what they hold is not stored any more once the session is gone."""
+        for turn_id in [turn_id for turn_id, (owner, _) in self._turns.items() if owner == subject]:
+            self._turns.pop(turn_id)[1].task.cancel()
+
     async def global_r(self, _: object = None) -> float | None:
         """Return the mean R of the last 24 hours, None when there was none."""
         since = self._ctx.clock.now() - timedelta(hours=24)
-        return await self._ctx.db.read(lambda session: store.mean_r_since(session, since))
+        return await self._ctx.db.as_system().read(lambda session: store.mean_r_since(session, since))
+
+    async def seal_old_rows(self) -> None:
+        """Seal what an earlier release stored plainly, some rows at a time, so that nobody waits for it."""
+        count = 0
+        while done := await self._ctx.db.as_system().write(lambda session: seal_old_rows(session, self._ctx.vault)):
+            count += done
+        if count:
+            self._ctx.log.warning("chat.rows.sealed", extra={"rows": count})
 
     async def health(self) -> Health:
         """Failing while nothing can answer."""
@@ -232,23 +255,26 @@ class Chat:
         def unit(session: Session) -> Opened:
             if ask.session_id is None:
                 found["history"], found["earlier"] = [], store.count_sessions(session, actor.subject)
-                store.open_session(session, session_id, actor.subject, title=_title(ask.message), persona=turn.persona.id, at=now)
+                store.open_session(session, self._ctx.vault, session_id, actor.subject, title=_title(ask.message), persona=turn.persona.id, at=now)
             else:
                 store.find_session(session, actor.subject, session_id)
-                found["history"] = store.branch(session, session_id, ask.parent_id)
+                found["history"] = store.branch(session, self._ctx.vault, actor.subject, session_id, ask.parent_id)
                 found["earlier"] = store.count_sessions(session, actor.subject) - 1
             history: list[Said] = found["history"]
-            store.add_question(session, message_id, session_id, history[-1].id if history else None, ask.message, now)
+            parent = history[-1].id if history else None
+            question = store.Question(message_id, session_id, parent, ask.message, now)
+            store.add_question(session, self._ctx.vault, actor.subject, question)
             opened = Opened(turn.id, session_id, message_id)
             event = TurnOpened(session_id, message_id, turn.id)
             self._ctx.db.publish(session, Event(type="chat.TurnOpened", payload=msgspec.to_builtins(event), subject=actor.subject))
+            self._ctx.live.publish(f"chat.conversation.{session_id}", "turn-opened", event, session=session)
             return opened
 
         once = None
         if idempotency_key is not None:
             fingerprint = hashlib.sha256(msgspec.json.encode(ask)).digest()
             once = Once(f"chat:{actor.subject}", idempotency_key, fingerprint, Opened)
-        opened = await self._ctx.db.write(unit, once=once)
+        opened = await self._ctx.db.as_subject(actor.subject).write(unit, once=once)
         if opened.turn_id != turn.id:
             known = self._turns.get(opened.turn_id)
             if known is None:
@@ -267,6 +293,7 @@ class Chat:
         reply = store.Reply(
             id=message_id,
             session_id=turn.session_id,
+            subject=turn.subject,
             parent_id=turn.message_id,
             content=outcome.text,
             persona=turn.persona.id,
@@ -281,10 +308,11 @@ class Chat:
         )
 
         def unit(session: Session) -> None:
-            store.add_reply(session, reply)
+            store.add_reply(session, self._ctx.vault, reply)
             self._ctx.db.publish(session, Event(type="chat.TurnClosed", payload=msgspec.to_builtins(closed), subject=turn.id))
+            self._ctx.live.publish(f"chat.conversation.{closed.session_id}", "turn-closed", closed, session=session)
 
-        await self._ctx.db.write(unit)
+        await self._ctx.db.as_subject(turn.subject).write(unit)
         return message_id
 
 

@@ -51,10 +51,11 @@ MAX_REPLY = 200_000
 
 
 class Turn(Struct, kw_only=True, eq=False):
-    """Everything that one turn is about. ``session_id`` None: the playground, nothing is saved."""
+    """Everything that one turn is about. ``session_id`` None and no ``subject``: the playground, nothing is saved."""
 
     id: str
     ask: ChatAsk
+    subject: str
     session_id: str | None
     message_id: str | None
     parent_id: str | None

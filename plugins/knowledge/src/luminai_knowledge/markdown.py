@@ -16,8 +16,8 @@ MAX_PIECE: Final = 4_000
 MAX_PIECES: Final = 2_000
 MAX_TITLE: Final = 300
 _FRONT_MATTER: Final = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
-_FIELD: Final = re.compile(r"^(title|id|tags)[ \t]*:[ \t]*(.*)$")
-_ID: Final = re.compile(r"^[a-z][a-z0-9-]*:[A-Za-z0-9._/-]{1,180}$")
+_FIELD: Final = re.compile(r"^(title|id|tags)[ \t]*:[ \t]*(.*)\Z")
+_ID: Final = re.compile(r"^[a-z][a-z0-9-]*:[A-Za-z0-9._/-]{1,180}\Z")
 _NOT_IN_SLUG: Final = re.compile(r"[^\w\u4e00-\u9fff\- ]")
 
 

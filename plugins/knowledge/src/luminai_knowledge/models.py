@@ -17,16 +17,17 @@ documents: Final = Table(
     Column("folder", String(80), nullable=False),
     Column("file", String(1000), nullable=False),
     Column("path", String(1000), nullable=False),
-    Column("title", String(300), nullable=False),
+    Column("title", String(300), nullable=False, info={"data": "internal"}),
     Column("url", String(3200), nullable=False, index=True),
     Column("tags", JSONText(), nullable=False),
     Column("markdown", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", Text, nullable=False, info={"data": "internal"}),
     Column("sections", JSONText(), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("problem", String(300), nullable=False),
     Column("indexed_at", UTCDateTime(), nullable=False),
     UniqueConstraint("folder", "file"),
+    info={"data": "internal"},
 )
 
 passages: Final = Table(
@@ -37,6 +38,7 @@ passages: Final = Table(
     Column("position", Integer, nullable=False),
     Column("headings", JSONText(), nullable=False),
     Column("anchor", String(400), nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", Text, nullable=False, info={"data": "internal"}),
     Column("code", Text, nullable=False),
+    info={"data": "internal"},
 )

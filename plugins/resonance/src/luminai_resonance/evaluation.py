@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
@@ -42,11 +43,15 @@ class Resonance:
     Args:
         calculators: Returns every calculator of the hub by name.
         default: Name of the one to use when none is named.
+        took: Told the seconds of each evaluation.
     """
 
-    def __init__(self, calculators: Callable[[], Mapping[str, ResonanceCalculator]], *, default: str) -> None:
+    def __init__(
+        self, calculators: Callable[[], Mapping[str, ResonanceCalculator]], *, default: str, took: Callable[[float], None] | None = None
+    ) -> None:
         self._calculators = calculators
         self._default = default
+        self._took = took
 
     def calculator(self, name: str | None = None) -> ResonanceCalculator:
         """Return a calculator by name, the default without one.
@@ -64,7 +69,11 @@ class Resonance:
 
     def evaluate(self, evidence: TurnEvidence, calculator: str | None = None) -> Evaluation:
         """Return the evaluated turn. Takes up to 50 ms for long texts: call it in a thread."""
-        return present(self.calculator(calculator).score(evidence), evidence)
+        began = time.perf_counter()
+        found = present(self.calculator(calculator).score(evidence), evidence)
+        if self._took is not None:
+            self._took(time.perf_counter() - began)
+        return found
 
 
 def present(report: ResonanceReport, evidence: TurnEvidence) -> Evaluation:

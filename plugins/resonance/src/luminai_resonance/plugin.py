@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
-from luminai import PluginContext, ResonanceCalculator, Service, hookimpl
+from luminai import AlertRule, Metric, PluginContext, ResonanceCalculator, Service, hookimpl
 from luminai_resonance.config import ResonanceConfig
 from luminai_resonance.evaluation import Resonance
 from luminai_resonance.formulas import FORMULAS
@@ -14,7 +15,8 @@ from luminai_resonance.routes import handlers
 
 def _resonance(ctx: PluginContext) -> Resonance:
     config: ResonanceConfig = ctx.config
-    return Resonance(lambda: ctx.providers.resonance_calculators, default=config.calculator)
+    took = partial(ctx.metrics.observe, "evaluation_seconds")
+    return Resonance(lambda: ctx.providers.resonance_calculators, default=config.calculator, took=took)
 
 
 class Plugin:
@@ -26,6 +28,17 @@ class Plugin:
     def resonance_calculators(self) -> Sequence[ResonanceCalculator]:
         """Offer the formulas."""
         return FORMULAS
+
+    @hookimpl
+    def metrics(self) -> Sequence[Metric]:
+        """Measure how long a value takes."""
+        return [Metric(name="evaluation_seconds", kind="histogram", help="Seconds to evaluate a turn.")]
+
+    @hookimpl
+    def alert_rules(self) -> Sequence[AlertRule]:
+        """Warn when values take long: people wait for them."""
+        said = "p95 of an evaluation of R is {value} s."
+        return [AlertRule(name="slow", metric="evaluation_seconds", of="p95", above=2.0, at_least=5, severity="critical", message=said)]
 
     @hookimpl
     def services(self, ctx: PluginContext) -> Sequence[Service]:

@@ -34,23 +34,23 @@ def docs_handlers(ctx: PluginContext, pages: Pages) -> Sequence[Any]:
         entries = [NavigationEntry(one.title, one.url, _group(one.url)) for one in found]
         return sorted(entries, key=lambda entry: (entry.group != "", entry.group, entry.url))
 
-    @get("/docs", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/docs", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def catalogue() -> Response[str]:
         """List all pages."""
         return pages.show("docs_index.html", entries=await navigation())
 
-    @get("/docs/metadata.json", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/docs/metadata.json", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def metadata() -> list[NavigationEntry]:
         """Return the catalogue as data."""
         return await navigation()
 
-    @get("/docs/search", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/docs/search", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def search(words: Query = "") -> Response[str]:
         """Find pages by words."""
         found = await knowledge.search(words, limit=20) if words.strip() else []
         return pages.show("docs_search.html", query=words, passages=found)
 
-    @get("/docs/{path:path}", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/docs/{path:path}", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def page(path: FromPath[str]) -> Response[str]:
         """Show one page."""
         url = f"/docs/{path.strip('/')}"
@@ -66,7 +66,7 @@ def docs_handlers(ctx: PluginContext, pages: Pages) -> Sequence[Any]:
             "docs_page.html", document=document, rendered=render(document.markdown), entries=entries, url=url, previous=previous, following=following
         )
 
-    @get("/sitemap.xml", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/sitemap.xml", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def sitemap(request: Request[Any, Any, Any]) -> Response[str]:
         """List public pages for search engines."""
         base = str(request.base_url).rstrip("/")

@@ -11,7 +11,8 @@ from luminai_site.assets import assets
 
 CSP: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "object-src 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    "object-src 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'; "
+    "report-uri /api/csp-reports; report-to csp"
 )
 
 
@@ -27,5 +28,5 @@ class Pages:
     def show(self, template: str, *, status: int = 200, **values: Any) -> Response[str]:
         """Return a page."""
         body = self._templates.get_template(template).render(**values)
-        headers = {"Content-Security-Policy": CSP, "Cache-Control": "no-cache"}
-        return Response(body, status_code=status, media_type="text/html; charset=utf-8", headers=headers)
+        headers = {"Content-Security-Policy": CSP, "Reporting-Endpoints": 'csp="/api/csp-reports"', "Cache-Control": "no-cache"}
+        return Response(body, status_code=status, media_type="text/html", headers=headers)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from luminai import PluginContext, hookimpl
+from luminai_site.account_routes import account_handlers
 from luminai_site.config import SiteConfig
 from luminai_site.docs_routes import docs_handlers
 from luminai_site.pages import Pages
@@ -22,4 +23,4 @@ class Plugin:
         """Offer the pages."""
         config: SiteConfig = ctx.config
         pages = Pages(config.title)
-        return [*handlers(ctx, pages), *docs_handlers(ctx, pages)]
+        return [*handlers(ctx, pages), *docs_handlers(ctx, pages), *account_handlers(pages)]

@@ -38,17 +38,17 @@ def handlers(ctx: PluginContext, pages: Pages) -> Sequence[Any]:
             "playground.html", status=status, personas=known, chosen=values.pop("chosen", personas.default.id), examples=config.examples, **values
         )
 
-    @get("/", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def landing() -> Response[str]:
         """Show what this is."""
         return pages.show("landing.html", R=await chat.global_r(), personas=personas.all())
 
-    @get("/playground", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/playground", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def show_playground() -> Response[str]:
         """Show the chat preview."""
         return playground()
 
-    @post("/playground", opt=policy(anonymous=True), include_in_schema=False, status_code=200)
+    @post("/playground", opt=policy(anonymous=True, limit="playground"), include_in_schema=False, status_code=200)
     async def ask(request: Request[Any, Any, Any], data: URLEncodedBody[PlaygroundForm]) -> Response[str]:
         """Answer the form on the page, for browsers without JavaScript."""
         try:
@@ -58,12 +58,12 @@ def handlers(ctx: PluginContext, pages: Pages) -> Sequence[Any]:
             return playground(status=error.status, problem=error, asked=data.message, chosen=data.persona)
         return playground(answer=answer, asked=data.message, chosen=data.persona)
 
-    @get("/about", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/about", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def about() -> Response[str]:
         """Say who and why."""
         return pages.show("about.html")
 
-    @get("/static/{name:str}", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/static/{name:str}", opt=policy(anonymous=True, limit="address"), include_in_schema=False)
     async def static(name: FromPath[str]) -> Response[Any]:
         """Serve a packaged file by its hashed name."""
         asset = served.get(name)
@@ -71,17 +71,17 @@ def handlers(ctx: PluginContext, pages: Pages) -> Sequence[Any]:
             return pages.show("missing.html", status=404)
         return Response(asset.content, media_type=asset.content_type, headers=IMMUTABLE)
 
-    @get("/favicon.ico", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/favicon.ico", opt=policy(anonymous=True, limit="address"), include_in_schema=False)
     async def favicon() -> Response[bytes]:
         """Serve the icon at its customary address."""
         return Response(assets()["favicon.svg"].content, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
 
-    @get("/robots.txt", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/robots.txt", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def robots() -> Response[str]:
         """Tell robots what to leave alone."""
-        return Response("User-agent: *\nDisallow: /api/\nSitemap: /sitemap.xml\n", media_type="text/plain")
+        return Response("User-agent: *\nDisallow: /api/\nDisallow: /account\nSitemap: /sitemap.xml\n", media_type="text/plain")
 
-    @get("/{rest:path}", opt=policy(anonymous=True), include_in_schema=False)
+    @get("/{rest:path}", opt=policy(anonymous=True, limit="website"), include_in_schema=False)
     async def missing(rest: FromPath[str]) -> Response[str]:
         """Say kindly that there is no such page."""
         return pages.show("missing.html", status=404, path=rest)

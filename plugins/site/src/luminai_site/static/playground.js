@@ -1,16 +1,12 @@
 // Streams an answer from POST /api/chat and builds it as nodes: no innerHTML, so Trusted Types can stay on.
+import { el } from "./dom.js";
+
 const form = document.querySelector("#ask");
 const log = document.querySelector("#log");
 const box = form.elements.message;
 const send = document.querySelector("#send");
 const stop = document.querySelector("#stop");
 let running = null;
-
-function el(tag, props = {}, ...children) {
-  const node = Object.assign(document.createElement(tag), props);
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
 
 function safeLink(url) {
   try {

@@ -1,5 +1,5 @@
-// Dark unless the reader chose light or what the system says; kept in this browser only.
-const order = ["dark", "light", "system"];
+// Dark unless the reader chose otherwise; kept in this browser, and brought along by the account on signing in.
+const order = ["dark", "light", "high-contrast", "system"];
 const root = document.documentElement;
 const button = document.querySelector(".theme");
 
@@ -8,15 +8,16 @@ function read() {
 }
 
 function apply(theme) {
-  const light = theme === "light" || (theme === "system" && matchMedia("(prefers-color-scheme: light)").matches);
-  root.dataset.theme = light ? "light" : "dark";
+  const seen = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+  root.dataset.theme = theme === "system" ? seen : theme;
   button.title = `Colours: ${theme}`;
+}
+
+export function choose(theme) {
+  try { localStorage.setItem("theme", theme); } catch { /* private mode: it holds for this page */ }
+  apply(theme);
 }
 
 apply(read());
 button.hidden = false;
-button.addEventListener("click", () => {
-  const next = order[(order.indexOf(read()) + 1) % order.length];
-  try { localStorage.setItem("theme", next); } catch { /* private mode: it holds for this page */ }
-  apply(next);
-});
+button.addEventListener("click", () => choose(order[(order.indexOf(read()) + 1) % order.length]));

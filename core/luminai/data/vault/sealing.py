@@ -1,0 +1,126 @@
+"""``Vault`` over the database: what is sealed, how, and for whom.
+
+Sealed bytes: ``01`` (the form), key version (4 bytes, big-endian), nonce (12, random), AES-256-GCM ciphertext, tag (16): 33 more than the value.
+Associated data: subject, place and key version, each with its length, so that sealed bytes open for nobody else and nowhere else.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from luminai.contracts.context import Clock
+from luminai.contracts.errors import InvalidInput
+from luminai.contracts.vault import Vault
+from luminai.data.vault.ring import NONCE_BYTES, KeyRing
+from luminai.data.vault.subject_keys import DataKey, KeyCache, current_key, destroy_keys, key_of, not_sealed_here
+
+FORM: Final = 1
+MAX_SUBJECT: Final = 120
+MAX_PLACE: Final = 300
+MAX_VALUE: Final = 64 * 1024 * 1024
+_HEAD: Final = struct.Struct(">BI")
+_LEAST: Final = _HEAD.size + NONCE_BYTES + 16
+_SEEN: Final = "luminai.vault"
+
+
+class SubjectVault:
+    """Implements ``Vault`` with a ring of master keys."""
+
+    def __init__(self, ring: KeyRing, clock: Clock) -> None:
+        self.ring = ring
+        self.cache = KeyCache()
+        self._clock = clock
+
+    def seal(self, session: Session, /, *, subject: str, place: str, value: bytes) -> bytes:
+        """Return ``value`` sealed. A subject whose key was destroyed gets a new one; what the old one sealed stays closed.
+
+        Raises:
+            InvalidInput: subject, place or value is empty or too long (code ``bad-seal``).
+            Unavailable: the master key is not there (code ``master-key-missing``).
+        """
+        return self.seal_all(session, subject=subject, values={place: value})[place]
+
+    def seal_all(self, session: Session, /, *, subject: str, values: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Return values sealed, by their places; the key is looked up once. Raises as ``seal`` does."""
+        for place, value in values.items():
+            _check(subject, place, value)
+        session.info.pop(_SEEN, None)
+        key = current_key(session, self.ring, self.cache, subject, self._clock.now())
+        return {place: _sealed(key, subject, place, value) for place, value in values.items()}
+
+    def open(self, session: Session, /, *, subject: str, place: str, sealed: bytes) -> bytes:
+        """Return what was sealed. Raises as the contract says, and ``Unavailable`` while the master key is not there."""
+        from cryptography.exceptions import InvalidTag
+
+        if len(sealed) < _LEAST:
+            raise not_sealed_here()
+        form, version = _HEAD.unpack_from(sealed)
+        if form != FORM or version >= 2**31:
+            raise not_sealed_here()
+        key = self._key(session, subject, version)
+        body = _HEAD.size + NONCE_BYTES
+        try:
+            return bytes(key.cipher.decrypt(sealed[_HEAD.size : body], sealed[body:], _bound(subject, place, version)))
+        except InvalidTag as error:
+            raise not_sealed_here() from error
+
+    def destroy(self, session: Session, subject: str, /) -> int:
+        """Destroy a subject's keys in the caller's unit: nothing that they sealed opens again, in no copy of the database either.
+
+        Returns:
+            How many keys there were. Each leaves a tombstone, which outlives the restore of an older backup (see ``tombstones``).
+        """
+        session.info.pop(_SEEN, None)
+        count = destroy_keys(session, subject, self._clock.now())
+        self.cache.drop(subject)
+        return count
+
+    def _key(self, session: Session, subject: str, version: int) -> DataKey:
+        """Return a key, asked of the database once in a row of reads: a unit's savepoint that is lost may take a new key with it."""
+        seen: dict[Any, DataKey] = session.info.setdefault(_SEEN, {})
+        key = seen.get((subject, version))
+        if key is None:
+            key = seen[subject, version] = key_of(session, self.ring, self.cache, subject, version)
+        return key
+
+
+class PluginVault:
+    """A plugin's view of the vault: only its own tables are places."""
+
+    def __init__(self, vault: Vault, plugin_id: str) -> None:
+        self._vault = vault
+        self._prefix = f"{plugin_id.replace('-', '_')}__"
+
+    def seal(self, session: Session, /, *, subject: str, place: str, value: bytes) -> bytes:
+        """Seal; raises ``InvalidInput`` (code ``bad-seal``) for a place in another owner's tables."""
+        return self._vault.seal(session, subject=subject, place=self._own(place), value=value)
+
+    def open(self, session: Session, /, *, subject: str, place: str, sealed: bytes) -> bytes:
+        """Open; raises as ``seal`` does, and as the contract says."""
+        return self._vault.open(session, subject=subject, place=self._own(place), sealed=sealed)
+
+    def _own(self, place: str) -> str:
+        if not place.startswith(self._prefix):
+            raise InvalidInput(f"The place must begin with {self._prefix}.", code="bad-seal", hint="Write <table>.<column>:<row id>.")
+        return place
+
+
+def _check(subject: str, place: str, value: bytes) -> None:
+    if not 1 <= len(subject) <= MAX_SUBJECT or not 1 <= len(place) <= MAX_PLACE or len(value) > MAX_VALUE:
+        hint = f"A subject has 1 to {MAX_SUBJECT} characters, a place 1 to {MAX_PLACE}, a value at most {MAX_VALUE:,} bytes."
+        raise InvalidInput("That cannot be sealed.", code="bad-seal", hint=hint)
+
+
+def _sealed(key: DataKey, subject: str, place: str, value: bytes) -> bytes:
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return _HEAD.pack(FORM, key.version) + nonce + bytes(key.cipher.encrypt(nonce, value, _bound(subject, place, key.version)))
+
+
+def _bound(subject: str, place: str, version: int) -> bytes:
+    parts = [subject.encode(), place.encode()]
+    return b"luminai sealed" + struct.pack(">I", version) + b"".join(struct.pack(">I", len(part)) + part for part in parts)

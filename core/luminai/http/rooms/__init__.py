@@ -1,0 +1,1 @@
+"""Rooms: messages of plugins to those who watch, over event streams, sockets and polls."""

@@ -1,0 +1,259 @@
+"""Jobs in the hands of workers: taken under a lease with a fence, kept by a heartbeat, ended once. Plain functions of a ``Session``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Executable, bindparam, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from luminai.contracts.errors import Conflict, HubError
+from luminai.contracts.vault import Vault
+from luminai.data.event_log import Published
+from luminai.data.tables_jobs import job_attempts, jobs
+from luminai.work.event_jobs import event_of, load
+from luminai.work.jobs import let_in, place, settle
+
+LEASE: Final = timedelta(seconds=60)
+MAX_CRASHES: Final = 3
+"""A job that ended its process so often is dead: the next one would end too."""
+_FREE: Final[dict[str, Any]] = {"token": None, "worker": None, "lease_until": None}
+# built once: building a statement costs more than running it
+_TAKE: Final = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of"))
+    .values(state="running", token=bindparam("fence"), worker=bindparam("by"), lease_until=bindparam("until"), attempts=bindparam("number"))
+)
+_FINISH: Final = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("of"), jobs.c.token == bindparam("fence"))
+    .values(
+        state=bindparam("to"),
+        run_at=bindparam("at"),
+        settled_at=bindparam("ended"),
+        output=bindparam("answer"),
+        error_code=bindparam("code"),
+        error=bindparam("words"),
+        **_FREE,
+    )
+)
+_ATTEMPT: Final = insert(job_attempts)
+
+
+class Claimed(Struct, frozen=True, kw_only=True):
+    """A job in the hands of a worker. ``attempt`` counts all there were, ``tries`` those since it was requeued; ``run_at`` is when it might
+    have run; ``input`` is opened, None when its key was destroyed. A delivery has an ``event``
+    instead, None when the log no longer holds it.
+    """
+
+    id: str
+    plugin: str
+    action: str
+    subject: str
+    organisation: str
+    actor: str
+    trigger: str
+    attempt: int
+    tries: int
+    is_keyed: bool
+    run_at: datetime
+    token: str
+    input: bytes | None
+    event: Published | None = None
+
+    @property
+    def is_delivery(self) -> bool:
+        """Whether it hands an event to a durable subscription."""
+        return event_of(self.trigger) is not None
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How an attempt ended. ``pause`` is set where there is to be another one."""
+
+    outcome: str
+    output: bytes | None = None
+    error_code: str = ""
+    error: str = ""
+    pause: timedelta | None = None
+
+
+class Ran(Struct, frozen=True, kw_only=True):
+    """By what an attempt was made."""
+
+    version: str
+    generation: int
+    worker: str
+    began_at: datetime
+
+
+def unwanted(session: Session, worker: str) -> list[str]:
+    """Return the ids of a worker's jobs that are to be cancelled."""
+    mine = (jobs.c.state == "running") & (jobs.c.worker == worker) & jobs.c.wants_cancel.is_(True)
+    return list(session.execute(select(jobs.c.id).where(mine)).scalars())
+
+
+def is_ready(session: Session) -> bool:
+    """Tell whether a job waits for a worker; unlike ``claim`` this writes nothing."""
+    return session.execute(select(jobs.c.id).where(jobs.c.state == "queued").limit(1)).first() is not None
+
+
+def claim(
+    session: Session,
+    vault: Vault,
+    *,
+    worker: str,
+    most: int,
+    busy: Sequence[str],
+    full: Sequence[str],
+    admits: Callable[[str, str], bool],
+    now: datetime,
+) -> list[Claimed]:
+    """Take up to ``most`` jobs, the most urgent first, and of those the oldest.
+
+    Args:
+        busy: Plugins of which nothing is taken.
+        full: Full names of actions of which nothing is taken.
+        admits: ``(plugin, action)``: whether there is room for this one too.
+    """
+    free: list[ColumnElement[bool]] = [jobs.c.state == "queued"]
+    if busy:
+        free.append(jobs.c.plugin.not_in(busy))
+    free += [or_(jobs.c.plugin != plugin, jobs.c.action != action) for plugin, _, action in (name.partition(".") for name in full)]
+    query = select(jobs).where(*free).order_by(jobs.c.rank, jobs.c.id).limit(most).with_for_update(skip_locked=True)
+    taken = []
+    for row in session.execute(query).all():
+        if row.expires_at is not None and row.expires_at <= now:
+            settle(session, row.id, "expired", now)
+            continue
+        if not admits(row.plugin, row.action):
+            continue
+        token = secrets.token_hex(16)
+        session.execute(_TAKE, {"of": row.id, "fence": token, "by": worker, "until": now + LEASE, "number": row.attempts + 1})
+        taken.append((row, token))
+    events = load(session, [event for row, _ in taken if (event := event_of(row.trigger)) is not None])
+    return [
+        Claimed(
+            id=row.id,
+            plugin=row.plugin,
+            action=row.action,
+            subject=row.subject,
+            organisation=row.organisation,
+            actor=row.actor,
+            trigger=row.trigger,
+            attempt=row.attempts + 1,
+            tries=row.attempts + 1 - row.attempts_before,
+            is_keyed=row.same is not None,
+            run_at=row.run_at,
+            token=token,
+            input=_opened(session, vault, row) if row.input is not None else None,
+            event=events.get(event_of(row.trigger) or ""),
+        )
+        for row, token in taken
+    ]
+
+
+def finish(session: Session, vault: Vault, job: Claimed, ended: Ended, ran: Ran, now: datetime) -> None:
+    """Note how an attempt ended, and let those in that wait behind the job.
+
+    Raises:
+        Conflict: the job is no longer this worker's (code ``lease-lost``).
+    """
+    output = None
+    if ended.output is not None:
+        output = vault.seal(session, subject=job.subject, place=place(job.id, "output"), value=ended.output)
+    again = ended.pause is not None
+    given: dict[str, Any] = {
+        "of": job.id,
+        "fence": job.token,
+        "to": "retrying" if again else ended.outcome,
+        "at": now + ended.pause if ended.pause is not None else now,
+        "ended": None if again else now,
+        "answer": output,
+        "code": ended.error_code,
+        "words": ended.error[:500],
+    }
+    if _changed(session, _FINISH, given) != 1:
+        raise Conflict(f"The job {job.id} is no longer this worker's.", code="lease-lost", hint="Its lease ran out, it was cancelled, or it is done.")
+    _note(session, job.id, job.attempt, given["to"], ended, ran, now)
+    if job.is_keyed and not again:
+        let_in(session, job.id)
+
+
+def give_back(session: Session, job: Claimed, now: datetime) -> None:
+    """Let another worker have it at once: this one stops, which is no attempt."""
+    values = {"state": "queued", **_FREE, "run_at": now, "attempts": job.attempt - 1}
+    session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
+
+
+def beat(session: Session, worker: str, now: datetime) -> set[str]:
+    """Keep the leases of a worker and return the tokens of its jobs."""
+    mine = (jobs.c.worker == worker) & (jobs.c.state == "running")
+    session.execute(update(jobs).where(mine).values(lease_until=now + LEASE))
+    return set(session.execute(select(jobs.c.token).where(mine)).scalars())
+
+
+def is_lost(session: Session, now: datetime) -> bool:
+    """Tell whether a worker is gone with a job; unlike ``reclaim`` this writes nothing."""
+    return session.execute(select(jobs.c.id).where(jobs.c.state == "running", jobs.c.lease_until <= now).limit(1)).first() is not None
+
+
+def reclaim(session: Session, now: datetime, *, all_of_them: bool = False) -> list[str]:
+    """Take jobs from workers that are gone; one that ended its process three times is dead. Return the ids of those.
+
+    Args:
+        all_of_them: Whatever their leases say, for a process that is the only one and has just begun.
+    """
+    lost = jobs.c.state == "running" if all_of_them else (jobs.c.state == "running") & (jobs.c.lease_until <= now)
+    dead = []
+    for row in session.execute(select(jobs).where(lost).limit(500).with_for_update(skip_locked=True)).all():
+        ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for a minute, while it ran.")
+        ran = Ran(version="", generation=0, worker=row.worker or "", began_at=row.lease_until - LEASE)
+        _note(session, row.id, row.attempts, "crashed", ended, ran, now)
+        values: dict[str, Any] = {**_FREE, "crashes": row.crashes + 1}
+        if row.wants_cancel:
+            values |= {"state": "cancelled", "settled_at": now}
+        elif row.crashes + 1 >= MAX_CRASHES:
+            values |= {"state": "dead", "settled_at": now, "error_code": "worker-gone", "error": ended.error}
+            dead.append(row.id)
+        else:
+            values["state"] = "queued"
+        session.execute(update(jobs).where(jobs.c.id == row.id).values(**values))
+        if "settled_at" in values:
+            let_in(session, row.id)
+    return dead
+
+
+def park(session: Session, served: Sequence[str]) -> int:
+    """Put aside what belongs to plugins that do not run here, and take back what does; return how many changed."""
+    aside = update(jobs).where(jobs.c.state == "queued", jobs.c.plugin.not_in(served)).values(state="parked")
+    back = update(jobs).where(jobs.c.state == "parked", jobs.c.plugin.in_(served)).values(state="queued")
+    return _changed(session, aside) + _changed(session, back)
+
+
+def put_aside(session: Session, job: Claimed) -> None:
+    """Park a claimed job whose action is not there any more."""
+    values = {"state": "parked", **_FREE, "attempts": job.attempt - 1}
+    session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
+
+
+def _note(session: Session, job_id: str, attempt: int, outcome: str, ended: Ended, ran: Ran, now: datetime) -> None:
+    took = max(0, round((now - ran.began_at) / timedelta(milliseconds=1)))
+    how = {"outcome": outcome, "error_code": ended.error_code, "error": ended.error[:500], "milliseconds": min(took, 2**31 - 1)}
+    by = {"version": ran.version, "generation": ran.generation, "worker": ran.worker, "began_at": ran.began_at}
+    session.execute(_ATTEMPT, {"job": job_id, "attempt": attempt, **how, **by})
+
+
+def _opened(session: Session, vault: Vault, row: Any) -> bytes | None:
+    try:
+        return bytes(vault.open(session, subject=row.subject, place=place(row.id, "input"), sealed=bytes(row.input)))
+    except HubError:
+        return None
+
+
+def _changed(session: Session, statement: Executable, given: Mapping[str, Any] | None = None) -> int:
+    result: Any = session.execute(statement, given)
+    return int(result.rowcount)

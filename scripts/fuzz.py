@@ -1,0 +1,39 @@
+"""Fuzz a hub with every plugin for longer than the tests do. Prints its seed; the same seed draws the same requests.
+
+python scripts/fuzz.py [--examples 1000] [--seed N] [--anonymous]
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from fuzzing import cases, failed_requests, full_hub, fuzz, operator_key
+
+
+def main() -> int:
+    """Run once and return the exit code: 0 when nothing failed and nothing was answered with 500 or more."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--examples", type=int, default=1000, help="most requests an operation and phase")
+    parser.add_argument("--seed", type=int, default=0, help="0 draws one")
+    parser.add_argument("--anonymous", action="store_true", help="without a credential")
+    asked = parser.parse_args()
+    seed = asked.seed or secrets.randbelow(2**31) + 1
+    print(f"seed {seed}, {asked.examples} examples", flush=True)
+    with tempfile.TemporaryDirectory(prefix="luminai-fuzz-") as folder, full_hub(Path(folder)) as home:
+        key = "" if asked.anonymous else operator_key(home)
+        code, report = fuzz(home, Path(folder), key=key, examples=asked.examples, seed=seed)
+        failed = failed_requests(home)
+    print(report)
+    print("\n".join(failed))
+    print(f"seed {seed}: {cases(report)} requests, {len(failed)} answers of 500 or more")
+    return code or bool([line for line in failed if "/api/admin/audit/aud_" not in line])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Drives a served hub with every plugin of this repository by schemathesis, from the document that the hub itself gives out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from home import Home, serving
+
+HERE = Path(__file__).parent
+CONFIG = """
+[plugins.site]
+enabled = true
+approve = ["anonymous-routes", "site-root"]
+[plugins.github]
+enabled = true
+approve = ["secrets", "webhooks"]
+config = { secrets = ["env:HOOK_SECRET"] }
+[plugins.storage-local]
+enabled = true
+[plugins.mail]
+enabled = true
+config = { host = "127.0.0.1", port = 9, from-address = "hub@example.org", security = "none" }
+"""
+
+
+@contextmanager
+def full_hub(folder: Path) -> Iterator[Home]:
+    """Serve a hub with all plugins; nobody is counted, so that nothing hides behind 429."""
+    with serving(folder / "home", config=CONFIG, HOOK_SECRET="0123456789abcdef", LUMINAI_LIMITS__ENABLED="false") as home:
+        yield home
+
+
+def operator_key(home: Home) -> str:
+    """Return a key that may do everything."""
+    return str(home.data("keys", "create", "--name", "fuzz", "--scope", "*")["key"])
+
+
+def fuzz(home: Home, folder: Path, *, key: str, examples: int, seed: int) -> tuple[int, str]:
+    """Return schemathesis' exit code and its report: all checks; coverage, fuzzing, stateful; anonymous without a key."""
+    command = [Path(sys.executable).parent / "st", "--config-file", HERE / "schemathesis.toml", "run", f"{home.env['LUMINAI_URL']}/openapi.json"]
+    command += ["--phases", "coverage,fuzzing,stateful", "--max-examples", str(examples), "--seed", str(seed), "--workers", "1"]
+    command += ["--continue-on-failure", "--warnings", "off", *(["--header", f"Authorization: Bearer {key}"] if key else [])]
+    env = {**os.environ, "SCHEMATHESIS_HOOKS": "fuzz_hooks", "PYTHONPATH": str(HERE)}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def cases(report: str) -> int:
+    """Return how many requests a report speaks of."""
+    found = re.search(r"(\d+) generated", report)
+    return int(found[1]) if found else 0
+
+
+def failed_requests(home: Home) -> list[str]:
+    """Return the hub's own lines about requests that failed: an answer of 500 or more, or an error that was logged."""
+    lines = [json.loads(line) for line in list(home.log) if line.startswith("{")]
+    return [json.dumps(line)[:6000] for line in lines if line.get("status", 0) >= 500 or line["event"] in ("request.failed", "request.crashed")]

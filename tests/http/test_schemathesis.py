@@ -1,0 +1,27 @@
+"""No request that fits the hub's own document, or breaks it, gets an answer that the document does not state."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fuzzing import cases, failed_requests, full_hub, fuzz, operator_key
+from home import Home
+
+SEED = 20_261_121
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with full_hub(tmp_path_factory.mktemp("fuzz")) as home:
+        yield home
+
+
+@pytest.mark.parametrize(("who", "examples", "least"), [("operator", 12, 3000), ("anonymous", 4, 1500)])
+def test_every_operation__keeps_to_its_document(hub: Home, tmp_path: Path, who: str, examples: int, least: int) -> None:
+    key = operator_key(hub) if who == "operator" else ""
+    before = len(failed_requests(hub))
+    code, report = fuzz(hub, tmp_path, key=key, examples=examples, seed=SEED)
+    assert code == 0, report[-20_000:]
+    assert cases(report) > least
+    unsealed = [line for line in failed_requests(hub)[before:] if "/api/admin/audit/aud_" not in line]
+    assert unsealed == []

@@ -1,0 +1,127 @@
+"""Processes that only answer requests, and processes that only work: on one PostgreSQL, as many of each as are needed."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import httpx
+import pytest
+from home import LUMINAI, Home, serving
+
+from luminai.data.wake_hints import WakeHints
+
+PLUGIN = """
+    from luminai import Action, hookimpl
+    from msgspec import Struct
+
+    class Word(Struct, forbid_unknown_fields=True):
+        word: str = ""
+
+    class Plugin:
+        @hookimpl
+        def actions(self, ctx):
+            async def say(job, given):
+                return given
+            return [Action(name="say", summary="Says a word.", run=say, scope="echo:run", input=Word, output=Word)]
+"""
+MANIFEST = """manifest = 1
+id = "echo"
+title = "Echo"
+summary = "Made by a test."
+api = ">=1.0,<2"
+provides = ["actions"]
+scopes = { "echo:run" = "Run." }
+"""
+
+
+def install(site: Path) -> None:
+    package, info = site / "luminai_echo", site / "luminai_echo-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "plugin.py").write_text(dedent(PLUGIN))
+    (package / "luminai-plugin.toml").write_text(MANIFEST)
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: luminai-echo\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[luminai.plugins]\necho = luminai_echo.plugin:Plugin\n")
+
+
+@contextlib.contextmanager
+def worker(home: Home) -> Iterator[str]:
+    """Give the address of one process more on the home's database, which only works."""
+    command = [LUMINAI, "serve", "--port", "0", "--role", "worker"]
+    with subprocess.Popen(command, cwd=home.folder, env=home.env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        address = next(found[1] for line in process.stderr if (found := re.search(r"ready at (\S+)", line)))
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        yield address
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+        drain.join()
+
+
+def put(home: Home, word: str) -> str:
+    job_id: str = home.data("actions", "run", "echo.say", f"word={word}")["id"]
+    return job_id
+
+
+def ended(home: Home, job_id: str) -> Any:
+    """Return the job when it has ended."""
+    for _ in range(400):
+        job = home.data("jobs", "show", job_id)
+        if job["state"] not in ("queued", "running"):
+            return job
+    raise AssertionError(job)
+
+
+@pytest.mark.postgres
+def test_web_and_worker__share_the_work_of_one_hub(tmp_path: Path, own_postgres_url: str) -> None:
+    install(tmp_path / "site")
+    config = f'[database]\nurl = "{own_postgres_url}"\n[plugins.echo]\nenabled = true\n'
+    search = f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    with serving(tmp_path / "home", "--role", "web", config=config, PYTHONPATH=search) as home:
+        first = put(home, "first")
+        assert home.data("jobs", "show", first)["state"] == "queued", "nobody works yet"
+        with worker(home) as address:
+            assert ended(home, first)["state"] == "succeeded"
+            second = put(home, "second")
+            assert ended(home, second)["state"] == "succeeded"
+            assert httpx.get(f"{address}/health/ready").status_code == 200
+            refused = httpx.get(f"{address}/api/jobs")
+            assert (refused.status_code, refused.json()["code"]) == (503, "worker-only")
+
+
+@pytest.mark.postgres
+def test_hint__reaches_the_other_process_and_not_its_own(own_postgres_url: str) -> None:
+    async def main() -> None:
+        heard = {name: asyncio.Event() for name in ("one", "two")}
+        hints = {name: WakeHints(own_postgres_url) for name in heard}
+        tasks = []
+        for name, event in heard.items():
+            hints[name].heard = event.set
+            tasks.append(asyncio.ensure_future(hints[name].run()))
+            await asyncio.wait_for(event.wait(), 20)  # once connected it looks for itself
+        for event in heard.values():
+            event.clear()
+        hints["one"].tell()
+        await asyncio.wait_for(heard["two"].wait(), 20)
+        assert not heard["one"].is_set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+def test_sqlite__has_one_process__which_is_both(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    assert home.refusal("serve", "--port", "0", "--role", "web") == (7, "roles-apart")
+    assert home.refusal("serve", "--port", "0", "--role", "cook") == (7, "config-invalid")
