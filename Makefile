@@ -59,6 +59,8 @@ WITHOUT_DATABASE := $(patsubst %,--ignore-glob=*/test_%.py,outbound* raw_bytes s
 PYTEST := $(TEST_FOLDER) $(BIN)/python -m pytest
 ON_ALL_CORES := --numprocesses auto --dist loadfile
 
+ON_POSTGRES := LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432}
+
 .PHONY: run
 run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
 	@exec $(BIN)/luminai serve
@@ -85,7 +87,7 @@ mutants: $(STAMP) ## See whether the tests notice changes of the code that guard
 
 .PHONY: test-postgres
 test-postgres: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
-	@LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432} $(PYTEST) $(ON_ALL_CORES) -m "not slow and not crash and not postgres" tests/host tests/identity tests/http plugins $(WITHOUT_DATABASE) $(ARGS)
+	@$(ON_POSTGRES) $(PYTEST) $(ON_ALL_CORES) -m "not slow and not crash and not postgres" tests/host tests/identity tests/http plugins $(WITHOUT_DATABASE) $(ARGS)
 
 .PHONY: format
 format: $(STAMP) ## Format the code
@@ -115,8 +117,9 @@ fresh: $(STAMP) ## Check that everything generated is fresh
 
 .PHONY: check
 check: lint types fresh $(TEMPLATE_STAMP) $(PEERS_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
-	@$(MAKE) --no-print-directory test-postgres ARGS="-q"
-	@LUMINAI_REQUIRE_SERVICES=1 $(MAKE) --no-print-directory test
+	@rm -f .pytest_cache/v/cache/lastfailed
+	@$(MAKE) --no-print-directory test-postgres ARGS="-q" || $(ON_POSTGRES) $(TEST_FOLDER) $(BIN)/python scripts/repeat_failed.py
+	@LUMINAI_REQUIRE_SERVICES=1 $(MAKE) --no-print-directory test || LUMINAI_REQUIRE_SERVICES=1 $(TEST_FOLDER) $(BIN)/python scripts/repeat_failed.py
 
 .PHONY: conformance
 conformance: $(STAMP) ## Run the conformance rules over all plugins, up to gold (PLUGIN=chat for one)
