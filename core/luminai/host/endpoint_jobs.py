@@ -42,9 +42,9 @@ _MAX_ANSWER: Final = 64 * 1024
 class Sending(Struct, frozen=True, forbid_unknown_fields=True):
     """Which event goes to which endpoint; without an event it is a ping with the id ``message``."""
 
-    endpoint: Annotated[str, Meta(pattern=r"^end_[0-9a-f]{32}$")]
-    event: Annotated[str, Meta(pattern=r"^(evt_[0-9a-f]{32})?$")] = ""
-    message: Annotated[str, Meta(pattern=r"^(msg_[0-9a-f]{32})?$")] = ""
+    endpoint: Annotated[str, Meta(pattern=r"^end_[0-9a-f]{32}\Z")]
+    event: Annotated[str, Meta(pattern=r"^(evt_[0-9a-f]{32})?\Z")] = ""
+    message: Annotated[str, Meta(pattern=r"^(msg_[0-9a-f]{32})?\Z")] = ""
 
 
 class Sent(Struct, frozen=True):

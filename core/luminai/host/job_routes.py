@@ -20,15 +20,15 @@ from luminai.work.job_pauses import Pause
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-TARGET = r"^(\*|[a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)$"
+TARGET = r"^(\*|[a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)\Z"
 AnyRequest = Request[Any, Any, Any]
-JobId = Annotated[str, PathParameter(pattern=r"^job_[0-9a-f]{32}$")]
+JobId = Annotated[str, PathParameter(pattern=r"^job_[0-9a-f]{32}\Z")]
 States = Literal[
     "", "scheduled", "waiting", "queued", "running", "retrying", "parked", "succeeded", "dead", "cancelled", "expired", "skipped", "discarded"
 ]
 StateFilter = Annotated[States, QueryParameter(name="state", description="Only those in this state.")]
 ActionFilter = Annotated[
-    str, QueryParameter(pattern=r"^([a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)?$", description="Only those of this action, or of this plugin.")
+    str, QueryParameter(pattern=r"^([a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)?\Z", description="Only those of this action, or of this plugin.")
 ]
 
 
