@@ -17,8 +17,10 @@ MANIFEST_FILE: Final = "luminai-plugin.toml"
 SCHEMA_FILE: Final = "config.schema.json"
 
 PluginId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z", min_length=2, max_length=32)]
-VersionRange = Annotated[str, Meta(pattern=r"^(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+\Z", max_length=64)]
-AnyOrRange = Annotated[str, Meta(pattern=r"^(\*|(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+)\Z", max_length=64)]
+_CLAUSE: Final = r" *(>=|<=|==|!=|~=|<|>) *[0-9]+(\.[0-9]+)* *"
+_RANGE: Final = rf"{_CLAUSE}(,{_CLAUSE})*"  # commas stand between: where a space may belong to two clauses, a text that does not fit takes for ever
+VersionRange = Annotated[str, Meta(pattern=rf"^{_RANGE}\Z", max_length=64)]
+AnyOrRange = Annotated[str, Meta(pattern=rf"^(\*|{_RANGE})\Z", max_length=64)]
 ClaimedPath = Annotated[str, Meta(pattern=r"^/([a-z0-9.][a-z0-9._-]*(/[a-z0-9._-]+)*)?\Z", max_length=64)]
 ScopeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*\Z", max_length=64)]
 RoleName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z", max_length=32)]
