@@ -162,6 +162,13 @@ class JobSettings(_Table, frozen=True):
 
     slots: Annotated[int, Meta(ge=0, le=500, description="Jobs that run at the same time in this process; 0: it runs none.")] = 10
     plugin_slots: Annotated[int, Meta(ge=1, le=500, description="Those of one plugin among them, so that one cannot hold up the others.")] = 5
+    engine: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z][a-z0-9-]{0,31}$",
+            description="How word of due jobs reaches workers: embedded, or the name of an engine of a plugin, which every process then needs.",
+        ),
+    ] = "embedded"
 
 
 class CacheSettings(_Table, frozen=True):

@@ -13,6 +13,7 @@ import pluggy
 
 from luminai.contracts.ai import AIProvider
 from luminai.contracts.context import PluginContext
+from luminai.contracts.engines import JobEngine
 from luminai.contracts.errors import ProblemItem
 from luminai.contracts.jobs import Action, Schedule
 from luminai.contracts.live import Channel
@@ -106,6 +107,10 @@ class Contributions:
     @hookspec
     def schedules(self, ctx: PluginContext) -> Sequence[Schedule]:
         """Run the plugin's own actions by the clock. An operator sees them with `luminai schedules list --all`, and may pause or change them."""
+
+    @hookspec
+    def job_engines(self, ctx: PluginContext) -> Sequence[JobEngine]:
+        """Offer ways in which word of due jobs reaches workers; the setting ``jobs.engine`` names the one that is used."""
 
     @hookspec
     def event_types(self) -> Sequence[EventType]:

@@ -17,6 +17,7 @@ from luminai.contracts.errors import Conflict, HubError, InvalidInput, NotFound,
 from luminai.contracts.identity import Actor
 from luminai.contracts.jobs import Action
 from luminai.contracts.vault import HUB_SUBJECT, Vault
+from luminai.data.after_commit import after_commit
 from luminai.data.owners import Acting, unit_acts_for
 from luminai.work.jobs import NewJob, put
 
@@ -173,7 +174,7 @@ class PluginActions:
             raise InvalidInput(f"The input of {action} is no JSON.", code="bad-action-input", hint=str(error)[:200]) from error
         job = new_job(declared, raw, whose=unit_acts_for(), actor=trigger, trigger=trigger, run_at=at, once=once or None, priority=priority)
         job_id = put(session, self._vault, job, self._clock.now())
-        self._wake()
+        after_commit(session, lambda _: self._wake())
         return job_id
 
 

@@ -17,11 +17,12 @@ from luminai.contracts.identity import Actor
 from luminai.contracts.jobs import Action, Job
 from luminai.data.event_log import Published
 from luminai.data.ids import new_id
+from luminai.data.after_commit import after_commit
 from luminai.data.owners import Acting
 from luminai.data.tables_people import people
 from luminai.host.actions import DeclaredAction, new_job
 from luminai.host.endpoint_urls import grants_for
-from luminai.host.job_worker import HUB
+from luminai.host.job_attempts import HUB
 from luminai.http.signatures import standard_signature
 from luminai.identity.roles import scopes_of
 from luminai.work.endpoint_calls import DISABLE_AFTER, PING, Call, Message, Receiver, disable, message_of, note, ping, receiver, wanted_by
@@ -94,7 +95,7 @@ def hand_on(hub: Hub, session: Session, event: Published) -> None:
     for endpoint, subject in found:
         put_sending(hub, session, Sending(endpoint, event.id), subject, once=f"{endpoint}:{event.id}")
     if found:
-        hub.jobs.wake()
+        after_commit(session, lambda _: hub.jobs.wake())
 
 
 def put_sending(hub: Hub, session: Session, given: Sending, subject: str, *, once: str | None = None, by: str = HUB) -> str:

@@ -12,6 +12,7 @@ from luminai.contracts.metrics import AlertRule
 from luminai.contracts.runtime import Health, HealthCheck, HealthState
 from luminai.data.backup.age import age_check
 from luminai.data.database_health import database_check
+from luminai.host.job_engines import EMBEDDED
 from luminai.host.live_wiring import live_checks
 from luminai.telemetry.alerts import Watch
 from luminai.telemetry.figures import RequestFigures
@@ -64,6 +65,8 @@ def health_checks(hub: Hub, generation: Generation) -> list[tuple[str, HealthChe
             own.append(HealthCheck(name="requests", check=judge.check))
         found += [(loaded.id, check) for check in own]
     found += [("core", hub.mail.health_check()), ("core", database_check(hub.database))]
+    if "worker" in hub.settings.hub.roles and hub.settings.jobs.engine != EMBEDDED:
+        found.append(("core", hub.jobs.health_check()))
     found += [("core", check) for check in live_checks(hub)]
     if folder := hub.settings.backup.folder:
         found.append(("core", HealthCheck(name="backup", check=age_check(hub.config.base_dir / folder, hub.clock))))

@@ -40,8 +40,8 @@ from luminai.host.endpoint_jobs import hand_on
 from luminai.host.event_wiring import keep_subscriptions, telling
 from luminai.host.generation import Generation, stop_plugins
 from luminai.host.health_checks import RequestHealth, health_checks
+from luminai.host.job_dispatch import JobDispatch
 from luminai.host.job_rooms import JobRooms
-from luminai.host.job_worker import JobWorker
 from luminai.host.metrics import Metrics
 from luminai.host.nodes import NodeRegistry
 from luminai.host.parking import Parking
@@ -131,7 +131,7 @@ class Hub:
     mail: MailWorker
     cache: HubCache
     hints: WakeHints | None
-    jobs: JobWorker
+    jobs: JobDispatch
     own_actions: tuple[DeclaredAction, ...]
     events: EventLog
     endpoints: Endpoints

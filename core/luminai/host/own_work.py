@@ -20,7 +20,7 @@ from luminai.data.tables_events import events
 from luminai.data.tables_jobs import jobs
 from luminai.host.actions import DeclaredAction, new_job
 from luminai.host.endpoint_jobs import send_action
-from luminai.host.job_worker import HUB
+from luminai.host.job_attempts import HUB
 from luminai.work.event_jobs import FanOut, Target, published
 from luminai.work.jobs import put
 from luminai.work.subscriptions import Kept, kept

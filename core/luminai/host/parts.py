@@ -12,7 +12,7 @@ from luminai.host.auth_wiring import identity_of
 from luminai.host.cache_store import cache_of
 from luminai.host.desired import DesiredStore
 from luminai.host.event_wiring import wire_events
-from luminai.host.job_worker import JobWorker
+from luminai.host.job_wiring import jobs_of
 from luminai.host.live_wiring import rooms_of
 from luminai.host.mail_transport import lend_transport
 from luminai.host.nodes import NodeRegistry
@@ -61,18 +61,7 @@ async def open_parts(hub: Hub) -> None:
     hub.identity = identity_of(hub)
     hub.rooms, hub.job_rooms = await rooms_of(hub)
     hub.hints = WakeHints(hub.settings.database.url) if hub.database.dialect == "postgresql" else None
-    hub.jobs = JobWorker(
-        hub.database,
-        hub.vault,
-        hub.clock,
-        lambda: hub.generation,
-        hub.settings.jobs,
-        name=hub.nodes.id,
-        is_alone=hub.database.dialect == "sqlite",
-        figures=hub.tracer.figures,
-        tell=hub.job_rooms.tell,
-        put=hub.hints.tell if hub.hints is not None else None,
-    )
+    hub.jobs = jobs_of(hub)
     if hub.hints is not None:
         hub.hints.heard = hub.jobs.look
     hub.cache = cache_of(hub)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Executable, bindparam, insert, or_, select, update
+from sqlalchemy import Executable, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import Conflict, HubError
@@ -22,11 +22,12 @@ LEASE: Final = timedelta(seconds=60)
 MAX_CRASHES: Final = 3
 """A job that ended its process so often is dead: the next one would end too."""
 _FREE: Final[dict[str, Any]] = {"token": None, "worker": None, "lease_until": None}
+_ASIDE: Final = {"state": "parked", "told_until": None}
 # built once: building a statement costs more than running it
 _TAKE: Final = (
     update(jobs)
     .where(jobs.c.id == bindparam("of"))
-    .values(state="running", token=bindparam("fence"), worker=bindparam("by"), lease_until=bindparam("until"), attempts=bindparam("number"))
+    .values(state="running", token=bindparam("fence"), worker=bindparam("by"), lease_until=bindparam("until"), told_until=None, attempts=bindparam("number"))
 )
 _FINISH: Final = (
     update(jobs)
@@ -106,26 +107,17 @@ def claim(
     vault: Vault,
     *,
     worker: str,
-    most: int,
-    busy: Sequence[str],
-    full: Sequence[str],
+    rows: Sequence[Any],
     admits: Callable[[str, str], bool],
     now: datetime,
 ) -> list[Claimed]:
-    """Take up to ``most`` jobs, the most urgent first, and of those the oldest.
+    """Take those of ``rows``, queued and locked in this unit, for which there is room.
 
     Args:
-        busy: Plugins of which nothing is taken.
-        full: Full names of actions of which nothing is taken.
         admits: ``(plugin, action)``: whether there is room for this one too.
     """
-    free: list[ColumnElement[bool]] = [jobs.c.state == "queued"]
-    if busy:
-        free.append(jobs.c.plugin.not_in(busy))
-    free += [or_(jobs.c.plugin != plugin, jobs.c.action != action) for plugin, _, action in (name.partition(".") for name in full)]
-    query = select(jobs).where(*free).order_by(jobs.c.rank, jobs.c.id).limit(most).with_for_update(skip_locked=True)
     taken = []
-    for row in session.execute(query).all():
+    for row in rows:
         if row.expires_at is not None and row.expires_at <= now:
             settle(session, row.id, "expired", now)
             continue
@@ -229,7 +221,7 @@ def reclaim(session: Session, now: datetime, *, all_of_them: bool = False) -> li
 
 def park(session: Session, served: Sequence[str]) -> int:
     """Put aside what belongs to plugins that do not run here, and take back what does; return how many changed."""
-    aside = update(jobs).where(jobs.c.state == "queued", jobs.c.plugin.not_in(served)).values(state="parked")
+    aside = update(jobs).where(jobs.c.state == "queued", jobs.c.plugin.not_in(served)).values(**_ASIDE)
     back = update(jobs).where(jobs.c.state == "parked", jobs.c.plugin.in_(served)).values(state="queued")
     return _changed(session, aside) + _changed(session, back)
 
