@@ -162,6 +162,10 @@ class JobSettings(_Table, frozen=True):
 
     slots: Annotated[int, Meta(ge=0, le=500, description="Jobs that run at the same time in this process; 0: it runs none.")] = 10
     plugin_slots: Annotated[int, Meta(ge=1, le=500, description="Those of one plugin among them, so that one cannot hold up the others.")] = 5
+    lease_seconds: Annotated[
+        float,
+        Meta(ge=2, le=3600, description="After that another process takes up jobs of one that is gone; the same in all processes."),
+    ] = 60.0
     engine: Annotated[
         str,
         Meta(

@@ -28,8 +28,8 @@ class JobWork(Protocol):
     def told(self, most: int, /) -> AbstractAsyncContextManager[Sequence[DueJob]]:
         """Pick jobs that are due and of which no worker was told, the most urgent first, at most ``most``.
 
-        They count as told when the block is left, for half a minute; not if it raises. Plugins and actions without room here are left out, and of
-        each action so many are told and not begun that a backlog stays in the ledger, where what is urgent overtakes.
+        They count as told for half of ``jobs.lease-seconds``, unless the block raises. Plugins and actions without room here are left out, and of each
+        action only so many are told and not begun that a backlog stays in the ledger, where what is urgent overtakes.
         """
         ...
 
@@ -38,9 +38,9 @@ class JobWork(Protocol):
         ...
 
     async def run(self, job_id: str, /) -> None:
-        """Run a job if it is due and nobody has it, and return when the attempt is over, whatever became of it.
+        """Begin a job if it is due and nobody has it; return once it runs, or will not run here. What becomes of it is the ledger's.
 
-        It waits a moment for room; a job that finds none is told anew. Calling it twice, late, or for a job that never was does no harm.
+        It waits a second for room; of a job that finds none workers are told anew. Calling it twice, late, or for a job that never was does no harm.
         """
         ...
 
@@ -49,7 +49,7 @@ class JobWork(Protocol):
 class JobEngine(Protocol):
     """Carries word of due jobs to workers, in this process or another.
 
-    It may tell twice, late, out of order or, now and then, not at all: a job that nobody begins is told again after half a minute. It never tries a
+    It may tell twice, late, out of order or, now and then, not at all: workers are told again of a job that nobody begins. It never tries a
     job again by itself, since attempts belong to the ledger, and it sees neither input nor outcome.
     """
 
@@ -63,5 +63,5 @@ class JobEngine(Protocol):
         ...
 
     async def serve(self, work: JobWork, /) -> None:
-        """Bring what workers are told to ``work.run``, until cancelled. Return or raise when that cannot go on: the hub calls again, after a pause."""
+        """Bring what workers are told to ``work.run``, until cancelled. Raise when that cannot go on: the hub calls again, after a pause."""
         ...

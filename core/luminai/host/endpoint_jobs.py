@@ -15,9 +15,9 @@ from luminai.contracts.audit import AuditEntry
 from luminai.contracts.errors import Conflict, HubError, Upstream
 from luminai.contracts.identity import Actor
 from luminai.contracts.jobs import Action, Job
+from luminai.data.after_commit import after_commit
 from luminai.data.event_log import Published
 from luminai.data.ids import new_id
-from luminai.data.after_commit import after_commit
 from luminai.data.owners import Acting
 from luminai.data.tables_people import people
 from luminai.host.actions import DeclaredAction, new_job

@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.orm import Session
@@ -36,6 +37,7 @@ class Attempts:
     Args:
         generation: Returns the serving generation.
         name: What the ledger knows this process by.
+        lease: For how long a job is this worker's without another beat.
         figures: Count the attempts.
 
     Attributes:
@@ -44,13 +46,23 @@ class Attempts:
     """
 
     def __init__(
-        self, database: HubDatabase, vault: Vault, clock: Clock, generation: Callable[[], Generation], *, name: str, figures: Figures, tell: TellJob
+        self,
+        database: HubDatabase,
+        vault: Vault,
+        clock: Clock,
+        generation: Callable[[], Generation],
+        *,
+        name: str,
+        lease: timedelta,
+        figures: Figures,
+        tell: TellJob,
     ) -> None:
         self._db = database
         self._vault = vault
         self._clock = clock
         self._generation = generation
         self.name = name
+        self._lease = lease
         self._figures = figures
         self._say = tell
         self.ended: Callable[[], None] = lambda: None
@@ -61,11 +73,6 @@ class Attempts:
     def __len__(self) -> int:
         return len(self._running)
 
-    def task(self, job_id: str) -> asyncio.Task[None] | None:
-        """Return the task of a job that runs here."""
-        found = self._running.get(job_id)
-        return found[1] if found is not None else None
-
     async def one_ended(self) -> None:
         """Wait until one of them has ended; returns at once if none runs."""
         if self._running:
@@ -75,7 +82,7 @@ class Attempts:
         """Keep their leases, and end those that are not this worker's any more."""
         if self._running:
             now = self._clock.now()
-            tokens = await self._db.write(lambda session: leases.beat(session, self.name, now))
+            tokens = await self._db.write(lambda session: leases.beat(session, self.name, self._lease, now))
             for job, task in list(self._running.values()):
                 if job.token not in tokens:
                     task.cancel()  # somebody else has it, or it was settled: what it does now would be for nothing

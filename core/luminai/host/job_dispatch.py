@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.orm import Session
@@ -31,7 +31,7 @@ POLL_SECONDS: Final = 5.0
 """Longest pause: another process may have put a job."""
 FIRST_LOOK: Final = 0.02
 """A hint may come a moment before its commit, so the ledger is looked at again soon, and then at growing distances."""
-BEAT_SECONDS: Final = 5.0
+LONGEST_BEAT: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 
 
@@ -67,6 +67,8 @@ class JobDispatch:
         self._woken = asyncio.Event()
         self._turning = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._beat_seconds = min(LONGEST_BEAT, settings.lease_seconds / 4)
         self._beaten = 0.0
         self._swept: float | None = None
         self._parked_for = 0
@@ -154,13 +156,13 @@ class JobDispatch:
             self._attempts.cancel(unwanted)
             has_room = self._worker.slots > 0
             if EVERYTHING in self._worker.held or not has_room or (not is_ready and wait > 0):
-                return 0, min(wait, BEAT_SECONDS) if has_room else BEAT_SECONDS
-            return await begin(), BEAT_SECONDS
+                return 0, min(wait, self._beat_seconds) if has_room else self._beat_seconds
+            return await begin(), self._beat_seconds
 
     async def _keep(self) -> None:
         """Beat, take jobs from those that are gone, put aside what nobody here runs, forget what is old."""
         if self._is_alone:
-            self._tell_dead(await self._db.write(lambda session: leases.reclaim(session, self._clock.now(), all_of_them=True)))
+            self._tell_dead(await self._db.write(lambda session: leases.reclaim(session, self._lease, self._clock.now(), all_of_them=True)))
             self._is_alone = False
         generation = self._generation()
         if generation.number != self._parked_for:
@@ -168,7 +170,7 @@ class JobDispatch:
             await self._db.write(lambda session: leases.park(session, served))
             self._parked_for = generation.number
         now = self._clock.monotonic()
-        if now - self._beaten >= BEAT_SECONDS:
+        if now - self._beaten >= self._beat_seconds:
             self._beaten = now
             await self._attempts.beat()
             await self._look_after()
@@ -181,7 +183,7 @@ class JobDispatch:
         now = self._clock.now()
         is_lost, is_untold = await self._db.read(lambda session: (leases.is_lost(session, now), is_forgotten(session, now)))
         if is_lost:
-            self._tell_dead(await self._db.write(lambda session: leases.reclaim(session, now)))
+            self._tell_dead(await self._db.write(lambda session: leases.reclaim(session, self._lease, now)))
         if is_untold:
             await self._db.write(lambda session: untell(session, now))
 

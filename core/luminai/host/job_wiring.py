@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from luminai.host.job_attempts import Attempts
@@ -20,7 +21,8 @@ def jobs_of(hub: Hub) -> JobDispatch:
         return hub.generation
 
     figures, tell, settings = hub.tracer.figures, hub.job_rooms.tell, hub.settings.jobs
-    attempts = Attempts(hub.database, hub.vault, hub.clock, generation, name=hub.nodes.id, figures=figures, tell=tell)
+    lease = timedelta(seconds=settings.lease_seconds)
+    attempts = Attempts(hub.database, hub.vault, hub.clock, generation, name=hub.nodes.id, lease=lease, figures=figures, tell=tell)
     worker = JobWorker(hub.database, hub.vault, hub.clock, generation, settings, attempts)
     is_alone = hub.database.dialect == "sqlite"
     put = hub.hints.tell if hub.hints is not None else None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.orm import Session
@@ -18,7 +19,7 @@ from luminai.data.database import HubDatabase
 from luminai.host.job_attempts import Attempts
 from luminai.host.job_room import Room
 from luminai.work import jobs as ledger
-from luminai.work.job_heads import TOLD, TOLD_MOST, heads, named, tell, told
+from luminai.work.job_heads import TOLD_MOST, heads, named, tell, told
 from luminai.work.job_leases import Claimed, claim
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class JobWorker:
         self._generation = generation
         self._settings = settings
         self._attempts = attempts
+        self._lease = timedelta(seconds=settings.lease_seconds)
         self._claiming = asyncio.Lock()
-        self._brought: dict[str, asyncio.Future[asyncio.Task[None] | None]] = {}
+        self._brought: dict[str, asyncio.Future[None]] = {}
         self._taking: asyncio.Task[None] | None = None
         self.held: set[str] = set()
 
@@ -61,8 +63,8 @@ class JobWorker:
 
     @property
     def at_once(self) -> int:
-        """Those that run, and as many that wait for room."""
-        return 2 * self._settings.slots
+        """As many as may run here at the same time."""
+        return self._settings.slots
 
     async def take(self) -> int:
         """Begin as many due jobs as there is room for; return how many."""
@@ -88,7 +90,7 @@ class JobWorker:
                 waiting[name] = waiting.get(name, 0) + 1
                 if waiting[name] <= TOLD_MOST:
                     found.append(DueJob(id=row.id, action=name, priority=ledger.URGENT - row.rank))
-            tell(session, [job.id for job in found], now + TOLD)
+            tell(session, [job.id for job in found], now + self._lease / 2)
             return found
 
         picked = await self._db.write(unit)
@@ -99,20 +101,17 @@ class JobWorker:
             raise
 
     async def run(self, job_id: str, /) -> None:
-        """Run a job that an engine brings; see ``JobWork``."""
+        """Begin a job that an engine brings; see ``JobWork``."""
         found = self._brought.get(job_id)
         if found is None:
             found = self._brought[job_id] = asyncio.get_running_loop().create_future()
         self.take_brought()
         try:
             async with asyncio.timeout(HELD_SECONDS):
-                task = await asyncio.shield(found)
+                await asyncio.shield(found)
         except TimeoutError:
             if self._brought.pop(job_id, None) is not None:
                 await self._db.write(lambda session: tell(session, [job_id], None))
-            return
-        if task is not None:
-            await asyncio.wait([task])  # not the task itself: an engine that ends does not end the job
 
     def take_brought(self) -> None:
         """Begin what engines brought, as far as there is room; many that come at once are one transaction."""
@@ -132,7 +131,7 @@ class JobWorker:
                 for job_id in set(ids) - waiting:
                     future = self._brought.pop(job_id, None)
                     if future is not None and not future.done():
-                        future.set_result(self._attempts.task(job_id))
+                        future.set_result(None)
 
     async def _take_named(self, ids: Collection[str]) -> set[str]:
         """Begin those of ``ids`` that are due; return those that find no room."""
@@ -153,7 +152,7 @@ class JobWorker:
         def unit(session: Session) -> list[Claimed]:
             ledger.promote(session, now)
             room = self._room()
-            return claim(session, self._vault, worker=self._attempts.name, rows=find(session, room), admits=room.admits, now=now)
+            return claim(session, self._vault, worker=self._attempts.name, rows=find(session, room), admits=room.admits, lease=self._lease, now=now)
 
         claimed = await self._db.write(unit)
         for job in claimed:

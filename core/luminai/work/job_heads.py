@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Select, bindparam, func, literal_column, select, tuple_, update
@@ -11,8 +11,6 @@ from sqlalchemy.orm import Session
 
 from luminai.data.tables_jobs import jobs
 
-TOLD: Final = timedelta(seconds=30)
-"""After that a job of which a worker was told, and which nobody began, is told anew."""
 TOLD_MOST: Final = 50
 """Jobs of one action that workers were told of and that have not begun."""
 _QUEUED: Final = jobs.c.state == literal_column("'queued'")
@@ -23,7 +21,9 @@ _NEXT_ACTION: Final = _KEYS.where(tuple_(jobs.c.plugin, jobs.c.action) > tuple_(
 _NEXT_PLUGIN: Final = _KEYS.where(jobs.c.plugin > bindparam("plugin"))
 _UNTOLD: Final = jobs.c.told_until.is_(None)
 _WAITING: Final = (
-    select(jobs.c.plugin, jobs.c.action, func.count().label("count")).where(_QUEUED, jobs.c.told_until.is_not(None)).group_by(jobs.c.plugin, jobs.c.action)
+    select(jobs.c.plugin, jobs.c.action, func.count().label("waiting"))
+    .where(_QUEUED, jobs.c.told_until.is_not(None))
+    .group_by(jobs.c.plugin, jobs.c.action)
 )
 
 
@@ -48,7 +48,7 @@ def heads(session: Session, *, most: int, busy: Collection[str], full: Collectio
 
 def told(session: Session) -> dict[str, int]:
     """Return how many jobs of each action workers were told of that have not begun."""
-    return {f"{row.plugin}.{row.action}": row.count for row in session.execute(_WAITING)}
+    return {f"{row.plugin}.{row.action}": row.waiting for row in session.execute(_WAITING)}
 
 
 def tell(session: Session, ids: Collection[str], until: datetime | None) -> None:

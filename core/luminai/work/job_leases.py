@@ -18,7 +18,6 @@ from luminai.data.tables_jobs import job_attempts, jobs
 from luminai.work.event_jobs import event_of, load
 from luminai.work.jobs import let_in, place, settle
 
-LEASE: Final = timedelta(seconds=60)
 MAX_CRASHES: Final = 3
 """A job that ended its process so often is dead: the next one would end too."""
 _FREE: Final[dict[str, Any]] = {"token": None, "worker": None, "lease_until": None}
@@ -27,7 +26,14 @@ _ASIDE: Final = {"state": "parked", "told_until": None}
 _TAKE: Final = (
     update(jobs)
     .where(jobs.c.id == bindparam("of"))
-    .values(state="running", token=bindparam("fence"), worker=bindparam("by"), lease_until=bindparam("until"), told_until=None, attempts=bindparam("number"))
+    .values(
+        state="running",
+        token=bindparam("fence"),
+        worker=bindparam("by"),
+        lease_until=bindparam("until"),
+        told_until=None,
+        attempts=bindparam("number"),
+    )
 )
 _FINISH: Final = (
     update(jobs)
@@ -109,6 +115,7 @@ def claim(
     worker: str,
     rows: Sequence[Any],
     admits: Callable[[str, str], bool],
+    lease: timedelta,
     now: datetime,
 ) -> list[Claimed]:
     """Take those of ``rows``, queued and locked in this unit, for which there is room.
@@ -124,7 +131,7 @@ def claim(
         if not admits(row.plugin, row.action):
             continue
         token = secrets.token_hex(16)
-        session.execute(_TAKE, {"of": row.id, "fence": token, "by": worker, "until": now + LEASE, "number": row.attempts + 1})
+        session.execute(_TAKE, {"of": row.id, "fence": token, "by": worker, "until": now + lease, "number": row.attempts + 1})
         taken.append((row, token))
     events = load(session, [event for row, _ in taken if (event := event_of(row.trigger)) is not None])
     return [
@@ -181,10 +188,10 @@ def give_back(session: Session, job: Claimed, now: datetime) -> None:
     session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
 
 
-def beat(session: Session, worker: str, now: datetime) -> set[str]:
+def beat(session: Session, worker: str, lease: timedelta, now: datetime) -> set[str]:
     """Keep the leases of a worker and return the tokens of its jobs."""
     mine = (jobs.c.worker == worker) & (jobs.c.state == "running")
-    session.execute(update(jobs).where(mine).values(lease_until=now + LEASE))
+    session.execute(update(jobs).where(mine).values(lease_until=now + lease))
     return set(session.execute(select(jobs.c.token).where(mine)).scalars())
 
 
@@ -193,7 +200,7 @@ def is_lost(session: Session, now: datetime) -> bool:
     return session.execute(select(jobs.c.id).where(jobs.c.state == "running", jobs.c.lease_until <= now).limit(1)).first() is not None
 
 
-def reclaim(session: Session, now: datetime, *, all_of_them: bool = False) -> list[str]:
+def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: bool = False) -> list[str]:
     """Take jobs from workers that are gone; one that ended its process three times is dead. Return the ids of those.
 
     Args:
@@ -202,8 +209,8 @@ def reclaim(session: Session, now: datetime, *, all_of_them: bool = False) -> li
     lost = jobs.c.state == "running" if all_of_them else (jobs.c.state == "running") & (jobs.c.lease_until <= now)
     dead = []
     for row in session.execute(select(jobs).where(lost).limit(500).with_for_update(skip_locked=True)).all():
-        ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for a minute, while it ran.")
-        ran = Ran(version="", generation=0, worker=row.worker or "", began_at=row.lease_until - LEASE)
+        ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for too long, while it ran.")
+        ran = Ran(version="", generation=0, worker=row.worker or "", began_at=row.lease_until - lease)
         _note(session, row.id, row.attempts, "crashed", ended, ran, now)
         values: dict[str, Any] = {**_FREE, "crashes": row.crashes + 1}
         if row.wants_cancel:

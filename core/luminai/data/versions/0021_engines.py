@@ -14,9 +14,7 @@ _TOLD = sa.text("state = 'queued' AND told_until IS NOT NULL")
 def upgrade() -> None:
     """Add the column and the indexes."""
     op.add_column("core__jobs", sa.Column("told_until", UTCDateTime()))
-    op.create_index(
-        "core__jobs_queues_idx", "core__jobs", ["plugin", "action", "rank", "id"], sqlite_where=_QUEUED, postgresql_where=_QUEUED
-    )
+    op.create_index("core__jobs_queues_idx", "core__jobs", ["plugin", "action", "rank", "id"], sqlite_where=_QUEUED, postgresql_where=_QUEUED)
     op.create_index("core__jobs_told_idx", "core__jobs", ["told_until"], sqlite_where=_TOLD, postgresql_where=_TOLD)
 
 
