@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from engine_worlds import on_postgres
 
 from luminai.testing.engine_suite import EngineContract, EngineWorld
 
@@ -15,3 +16,12 @@ class TestEmbedded(EngineContract):
     @classmethod
     def world(cls) -> Iterator[EngineWorld]:
         yield EngineWorld()
+
+
+@pytest.mark.postgres
+class TestEmbeddedOnPostgres(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls, _migrated: str) -> Iterator[EngineWorld]:
+        with on_postgres(_migrated) as world:
+            yield world

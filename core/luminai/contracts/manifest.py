@@ -42,6 +42,7 @@ Kind = Literal[
     "alert_rules",
     "actions",
     "schedules",
+    "job_engines",
     "event_types",
     "aggregates",
     "subscriptions",
