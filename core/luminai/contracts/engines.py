@@ -28,8 +28,8 @@ class JobWork(Protocol):
     def told(self, most: int, /) -> AbstractAsyncContextManager[Sequence[DueJob]]:
         """Pick jobs that are due and of which no worker was told, the most urgent first, at most ``most``.
 
-        They count as told for half of ``jobs.lease-seconds``, unless the block raises. Plugins and actions without room here are left out, and of each
-        action only so many are told and not begun that a backlog stays in the ledger, where what is urgent overtakes.
+        They count as told for half of ``jobs.lease-seconds``, unless the block raises. Plugins and actions without room here are left out, and of
+        each action only so many are told and not begun that a backlog stays in the ledger, where what is urgent overtakes.
         """
         ...
 

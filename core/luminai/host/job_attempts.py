@@ -82,9 +82,9 @@ class Attempts:
         """Keep their leases, and end those that are not this worker's any more."""
         if self._running:
             now = self._clock.now()
-            tokens = await self._db.write(lambda session: leases.beat(session, self.name, self._lease, now))
+            held = await self._db.write(lambda session: leases.beat(session, self.name, self._lease, now))
             for job, task in list(self._running.values()):
-                if job.token not in tokens:
+                if (job.id, job.token) not in held:
                     task.cancel()  # somebody else has it, or it was settled: what it does now would be for nothing
 
     def unwanted(self, session: Session) -> list[str]:

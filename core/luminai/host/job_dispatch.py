@@ -32,6 +32,8 @@ POLL_SECONDS: Final = 5.0
 FIRST_LOOK: Final = 0.02
 """A hint may come a moment before its commit, so the ledger is looked at again soon, and then at growing distances."""
 LONGEST_BEAT: Final = 5.0
+LOOK_SECONDS: Final = 0.1
+"""While jobs flow, so often it is looked what is paused and what is to be cancelled."""
 SWEEP_SECONDS: Final = 3600.0
 
 
@@ -69,6 +71,8 @@ class JobDispatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._beat_seconds = min(LONGEST_BEAT, settings.lease_seconds / 4)
+        self._found = 0
+        self._looked = 0.0
         self._beaten = 0.0
         self._swept: float | None = None
         self._parked_for = 0
@@ -145,19 +149,33 @@ class JobDispatch:
         """Have jobs begun that are due, as far as there is room; return how many that were, and the seconds until there is more to do."""
         async with self._turning:
             await self._keep()
-            now = self._clock.now()
+            if not self._is_flowing():
+                now = self._clock.now()
+                is_ready, wait = await self._look(now)
+                if EVERYTHING in self._worker.held or (not is_ready and wait > 0):
+                    self._found = 0
+                    return 0, min(wait, self._beat_seconds)
+            if self._worker.slots == 0:
+                return 0, self._beat_seconds
+            self._found = await begin()
+            return self._found, self._beat_seconds
 
-            def look(session: Session) -> tuple[bool, float, set[str], list[str]]:
-                moment = ledger.next_moment(session)
-                wait = POLL_SECONDS if moment is None else max(0.0, (moment - now).total_seconds())
-                return leases.is_ready(session), wait, paused(session), self._attempts.unwanted(session)
+    def _is_flowing(self) -> bool:
+        """Tell whether jobs come so fast that looking first, each time, would cost more than it tells."""
+        return bool(self._found) and self._clock.monotonic() - self._looked < LOOK_SECONDS
 
-            is_ready, wait, self._worker.held, unwanted = await self._db.read(look)
-            self._attempts.cancel(unwanted)
-            has_room = self._worker.slots > 0
-            if EVERYTHING in self._worker.held or not has_room or (not is_ready and wait > 0):
-                return 0, min(wait, self._beat_seconds) if has_room else self._beat_seconds
-            return await begin(), self._beat_seconds
+    async def _look(self, now: datetime) -> tuple[bool, float]:
+        """Learn what is paused and end what is to be cancelled; return whether a job waits for a worker, and the seconds until one is due."""
+
+        def look(session: Session) -> tuple[bool, float, set[str], list[str]]:
+            moment = ledger.next_moment(session)
+            wait = POLL_SECONDS if moment is None else max(0.0, (moment - now).total_seconds())
+            return leases.is_ready(session), wait, paused(session), self._attempts.unwanted(session)
+
+        self._looked = self._clock.monotonic()
+        is_ready, wait, self._worker.held, unwanted = await self._db.read(look)
+        self._attempts.cancel(unwanted)
+        return is_ready, wait
 
     async def _keep(self) -> None:
         """Beat, take jobs from those that are gone, put aside what nobody here runs, forget what is old."""

@@ -18,6 +18,7 @@ from luminai.contracts.context import Clock
 from luminai.contracts.errors import Conflict, HubError
 from luminai.contracts.identity import Actor
 from luminai.contracts.vault import HUB_SUBJECT, Vault
+from luminai.data.after_commit import after_commit
 from luminai.data.causes import Cause, cause
 from luminai.data.database import HubDatabase
 from luminai.data.owners import NOBODY, Acting, acting
@@ -53,11 +54,14 @@ class Handle:
         self.actor = Actor(job.id, job.subject, frozenset({declared.action.scope}), declared.name, organisation=job.organisation)
         self.is_finished = False
         """Whether the plugin itself marked the job as done, in a unit that may still be rolled back."""
+        self.is_settled = False
+        """Whether such a unit was committed for sure."""
 
     def finish(self, session: Session, output: Struct, /) -> None:
         """Mark the job as done in the plugin's own unit."""
         finish(session, self._vault, self._job, self.ended(output), self._ran, self._clock.now())
         self.is_finished = True
+        after_commit(session, self._committed)
 
     def ended(self, output: Any) -> Ended:
         """Return the good end of an attempt.
@@ -88,6 +92,9 @@ class Handle:
         await self._db.write(unit)
         self._tell(self.id, said)
 
+    def _committed(self, is_sure: bool) -> None:
+        self.is_settled = is_sure
+
 
 class Runner:
     """Runs one attempt of a claimed job.
@@ -113,7 +120,7 @@ class Runner:
         cause.set(Cause(job.event.correlation, job.event.id) if job.event is not None else Cause(job.id, job.id))
         try:
             output = await self._attempt(declared, job, handle)
-            if handle.is_finished and await self._is_settled(job):
+            if handle.is_settled or (handle.is_finished and await self._is_settled(job)):
                 return "succeeded"
             ended = handle.ended(output)
         except asyncio.CancelledError:

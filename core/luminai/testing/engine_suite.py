@@ -203,7 +203,7 @@ def most_at_once(done: list[tuple[float, float, float, float]]) -> int:
 
 def kill_while_it_works(fleet: Fleet, *, first: int, count: int, kills: int) -> None:
     """Kill the only process again and again, each time at a moment of its own."""
-    chance = random.Random(count)  # noqa: S311 - moments, no secrets
+    chance = random.Random(count)
     fleet.serve()
     put(fleet, "many", number=first, count=count)
     for kill in range(kills):

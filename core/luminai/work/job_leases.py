@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Executable, bindparam, insert, select, update
+from sqlalchemy import Executable, String, bindparam, cast, insert, literal_column, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.types import UserDefinedType
 
 from luminai.contracts.errors import Conflict, HubError
 from luminai.contracts.vault import Vault
@@ -22,19 +23,31 @@ MAX_CRASHES: Final = 3
 """A job that ended its process so often is dead: the next one would end too."""
 _FREE: Final[dict[str, Any]] = {"token": None, "worker": None, "lease_until": None}
 _ASIDE: Final = {"state": "parked", "told_until": None}
+
+
+class _Tid(UserDefinedType[str]):
+    """The place of a row in a table of PostgreSQL."""
+
+    cache_ok = True
+
+    def get_col_spec(self) -> str:
+        return "tid"
+
+
 # built once: building a statement costs more than running it
 _TAKE: Final = (
     update(jobs)
-    .where(jobs.c.id == bindparam("of"))
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
     .values(
         state="running",
         token=bindparam("fence"),
         worker=bindparam("by"),
         lease_until=bindparam("until"),
         told_until=None,
-        attempts=bindparam("number"),
+        attempts=jobs.c.attempts + 1,
     )
 )
+_TAKE_WITH_SPOT: Final = _TAKE.returning(jobs.c.id, literal_column("ctid::text").label("spot"))
 _FINISH: Final = (
     update(jobs)
     .where(jobs.c.id == bindparam("of"), jobs.c.token == bindparam("fence"))
@@ -48,12 +61,13 @@ _FINISH: Final = (
         **_FREE,
     )
 )
+_FINISH_AT_SPOT: Final = _FINISH.where(literal_column("ctid") == cast(bindparam("spot", type_=String()), _Tid()))
 _ATTEMPT: Final = insert(job_attempts)
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
     """A job in the hands of a worker. ``attempt`` counts all there were, ``tries`` those since it was requeued; ``run_at`` is when it might
-    have run; ``input`` is opened, None when its key was destroyed. A delivery has an ``event``
+    have run; ``spot`` is where its row lay on PostgreSQL when it was taken; ``input`` is opened, None when its key was destroyed. A delivery has an ``event``
     instead, None when the log no longer holds it.
     """
 
@@ -69,6 +83,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     is_keyed: bool
     run_at: datetime
     token: str
+    spot: str = ""
     input: bytes | None
     event: Published | None = None
 
@@ -123,17 +138,23 @@ def claim(
     Args:
         admits: ``(plugin, action)``: whether there is room for this one too.
     """
-    taken = []
+    taken: list[Any] = []
     for row in rows:
         if row.expires_at is not None and row.expires_at <= now:
             settle(session, row.id, "expired", now)
             continue
-        if not admits(row.plugin, row.action):
-            continue
-        token = secrets.token_hex(16)
-        session.execute(_TAKE, {"of": row.id, "fence": token, "by": worker, "until": now + lease, "number": row.attempts + 1})
-        taken.append((row, token))
-    events = load(session, [event for row, _ in taken if (event := event_of(row.trigger)) is not None])
+        if admits(row.plugin, row.action):
+            taken.append(row)
+    if not taken:
+        return []
+    token = secrets.token_hex(16)
+    given = {"ids": [row.id for row in taken], "fence": token, "by": worker, "until": now + lease}
+    spots: dict[str, str] = {}
+    if session.get_bind().dialect.name == "postgresql":
+        spots = {row.id: row.spot for row in session.execute(_TAKE_WITH_SPOT, given)}
+    else:
+        session.execute(_TAKE, given)
+    events = load(session, [event for row in taken if (event := event_of(row.trigger)) is not None])
     return [
         Claimed(
             id=row.id,
@@ -148,10 +169,11 @@ def claim(
             is_keyed=row.same is not None,
             run_at=row.run_at,
             token=token,
+            spot=spots.get(row.id, ""),
             input=_opened(session, vault, row) if row.input is not None else None,
             event=events.get(event_of(row.trigger) or ""),
         )
-        for row, token in taken
+        for row in taken
     ]
 
 
@@ -175,7 +197,9 @@ def finish(session: Session, vault: Vault, job: Claimed, ended: Ended, ran: Ran,
         "code": ended.error_code,
         "words": ended.error[:500],
     }
-    if _changed(session, _FINISH, given) != 1:
+    # found by its place, a row is the only one that counts as read: by way of the index its neighbours do too, and their ends would meet this one
+    is_changed = bool(job.spot) and _changed(session, _FINISH_AT_SPOT, given | {"spot": job.spot}) == 1
+    if not is_changed and _changed(session, _FINISH, given) != 1:
         raise Conflict(f"The job {job.id} is no longer this worker's.", code="lease-lost", hint="Its lease ran out, it was cancelled, or it is done.")
     _note(session, job.id, job.attempt, given["to"], ended, ran, now)
     if job.is_keyed and not again:
@@ -188,11 +212,11 @@ def give_back(session: Session, job: Claimed, now: datetime) -> None:
     session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
 
 
-def beat(session: Session, worker: str, lease: timedelta, now: datetime) -> set[str]:
-    """Keep the leases of a worker and return the tokens of its jobs."""
+def beat(session: Session, worker: str, lease: timedelta, now: datetime) -> set[tuple[str, str | None]]:
+    """Keep the leases of a worker and return the ids and tokens of its jobs."""
     mine = (jobs.c.worker == worker) & (jobs.c.state == "running")
     session.execute(update(jobs).where(mine).values(lease_until=now + lease))
-    return set(session.execute(select(jobs.c.token).where(mine)).scalars())
+    return {(row.id, row.token) for row in session.execute(select(jobs.c.id, jobs.c.token).where(mine))}
 
 
 def is_lost(session: Session, now: datetime) -> bool:

@@ -32,7 +32,9 @@ def test_package_is_missing__says_what_to_install(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ENGINE_URL", "postgresql://127.0.0.1:1/none")
 
     async def main() -> None:
-        async with running_hub("engine-pgqueuer", config={"engine-pgqueuer": {"url": "env:ENGINE_URL"}}, settings={"jobs": {"engine": "pgqueuer"}}) as hub:
+        async with running_hub(
+            "engine-pgqueuer", config={"engine-pgqueuer": {"url": "env:ENGINE_URL"}}, settings={"jobs": {"engine": "pgqueuer"}}
+        ) as hub:
             status = hub.status("engine-pgqueuer")
             assert (status.state, status.code) == ("failed", "module-missing")
             assert status.remedy == "pip install 'luminai-engine-pgqueuer[pgqueuer]'"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from luminai import JobWork, NotReady
 
 if TYPE_CHECKING:
-    from asyncpg import Connection, Pool
+    from asyncpg import Pool
     from pgqueuer.queries import Queries
 
 NAME: Final = "pgqueuer"
@@ -100,7 +100,11 @@ class PgQueuerEngine:
         tidy = asyncio.get_running_loop().create_task(self._tidy())
         try:
             await manager.run(
-                batch_size=batch, max_concurrent_tasks=2 * batch, heartbeat_timeout=STALE, shutdown_on_listener_failure=True, log_aggregation_interval=STALE
+                batch_size=batch,
+                max_concurrent_tasks=2 * batch,
+                heartbeat_timeout=STALE,
+                shutdown_on_listener_failure=True,
+                log_aggregation_interval=STALE,
             )
         finally:
             tidy.cancel()
