@@ -13,8 +13,8 @@ from luminai.testing.engine_suite import EngineContract, EngineWorld
 class TestEmbedded(EngineContract):
     @pytest.fixture(scope="class")
     @classmethod
-    def world(cls) -> Iterator[EngineWorld]:
-        yield EngineWorld()
+    def world(cls) -> EngineWorld:
+        return EngineWorld()
 
 
 @pytest.mark.postgres

@@ -142,8 +142,10 @@ class JobDispatch:
         return HealthCheck(name="job-engine", check=self._serving.health)
 
     def _ended(self) -> None:
-        self._worker.take_brought()
-        self.look()
+        if self._worker.waiting:
+            self._worker.take_brought()
+        else:
+            self.look()
 
     async def _turn(self, begin: Callable[[], Awaitable[int]]) -> tuple[int, float]:
         """Have jobs begun that are due, as far as there is room; return how many that were, and the seconds until there is more to do."""

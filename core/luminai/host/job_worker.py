@@ -93,7 +93,8 @@ class JobWorker:
             tell(session, [job.id for job in found], now + self._lease / 2)
             return found
 
-        picked = await self._db.write(unit)
+        async with self._claiming:  # it would only meet the claims
+            picked = await self._db.write(unit)
         try:
             yield picked
         except BaseException:
@@ -112,6 +113,11 @@ class JobWorker:
         except TimeoutError:
             if self._brought.pop(job_id, None) is not None:
                 await self._db.write(lambda session: tell(session, [job_id], None))
+
+    @property
+    def waiting(self) -> int:
+        """How many that engines brought wait for room."""
+        return len(self._brought)
 
     def take_brought(self) -> None:
         """Begin what engines brought, as far as there is room; many that come at once are one transaction."""

@@ -67,8 +67,8 @@ _ATTEMPT: Final = insert(job_attempts)
 
 class Claimed(Struct, frozen=True, kw_only=True):
     """A job in the hands of a worker. ``attempt`` counts all there were, ``tries`` those since it was requeued; ``run_at`` is when it might
-    have run; ``spot`` is where its row lay on PostgreSQL when it was taken; ``input`` is opened, None when its key was destroyed. A delivery has an ``event``
-    instead, None when the log no longer holds it.
+    have run; ``spot`` is where its row lay on PostgreSQL when it was taken; ``input`` is opened, None when its key was destroyed. A delivery
+    has an ``event`` instead, None when the log no longer holds it.
     """
 
     id: str
