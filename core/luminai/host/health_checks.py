@@ -10,7 +10,6 @@ from luminai.config.settings import PluginHealthSettings
 from luminai.contracts.context import Clock
 from luminai.contracts.metrics import AlertRule
 from luminai.contracts.runtime import Health, HealthCheck, HealthState
-from luminai.data.backup.age import age_check
 from luminai.data.database_health import database_check
 from luminai.host.live_wiring import live_checks
 from luminai.telemetry.alerts import Watch
@@ -65,6 +64,6 @@ def health_checks(hub: Hub, generation: Generation) -> list[tuple[str, HealthChe
         found += [(loaded.id, check) for check in own]
     found += [("core", hub.mail.health_check()), ("core", database_check(hub.database))]
     found += [("core", check) for check in live_checks(hub)]
-    if folder := hub.settings.backup.folder:
-        found.append(("core", HealthCheck(name="backup", check=age_check(hub.config.base_dir / folder, hub.clock))))
+    if hub.settings.backup.folder:
+        found.append(("core", HealthCheck(name="backup", check=hub.backups.check)))
     return found
