@@ -155,6 +155,12 @@ class BackupSettings(_Table, frozen=True):
     folder: Annotated[
         str, Meta(max_length=4096, description="Folder of `luminai backup create`, relative to config.toml; lay it on another disk. Empty: none.")
     ] = ""
+    every_hours: Annotated[
+        int, Meta(ge=0, le=168, description="Hours between the backups that a serving hub makes there by itself and reads whole again; 0: none.")
+    ] = 24
+    keep: Annotated[
+        int, Meta(ge=1, le=1000, description="Backups named by time that are kept there; after a good one of its own the hub deletes older ones.")
+    ] = 14
 
 
 class JobSettings(_Table, frozen=True):

@@ -177,5 +177,12 @@ class Lifecycle:
         """Remove what the plugin holds about ``subject``, or with ``dry_run`` only say what that would be."""
 
     @hookspec
+    async def erase_organisation(self, ctx: PluginContext, organisation: str, dry_run: bool) -> EraseReport:
+        """Remove what the plugin holds for ``organisation`` beside rows of its tables with a tenant, or with ``dry_run`` only say what that would be.
+
+        It may be asked again; raise to keep the organisation.
+        """
+
+    @hookspec
     async def before_purge(self, ctx: PluginContext, dry_run: bool) -> Sequence[PurgeItem]:
         """Remove what the plugin keeps outside the hub."""

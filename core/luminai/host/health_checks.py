@@ -10,7 +10,6 @@ from luminai.config.settings import PluginHealthSettings
 from luminai.contracts.context import Clock
 from luminai.contracts.metrics import AlertRule
 from luminai.contracts.runtime import Health, HealthCheck, HealthState
-from luminai.data.backup.age import age_check
 from luminai.data.database_health import database_check
 from luminai.host.job_engines import EMBEDDED
 from luminai.host.live_wiring import live_checks
@@ -68,6 +67,6 @@ def health_checks(hub: Hub, generation: Generation) -> list[tuple[str, HealthChe
     if "worker" in hub.settings.hub.roles and hub.settings.jobs.engine != EMBEDDED:
         found.append(("core", hub.jobs.health_check()))
     found += [("core", check) for check in live_checks(hub)]
-    if folder := hub.settings.backup.folder:
-        found.append(("core", HealthCheck(name="backup", check=age_check(hub.config.base_dir / folder, hub.clock))))
+    if hub.settings.backup.folder:
+        found.append(("core", HealthCheck(name="backup", check=hub.backups.check)))
     return found

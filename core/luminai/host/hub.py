@@ -29,6 +29,7 @@ from luminai.data.vault.hub_vault import HubVault
 from luminai.data.wake_hints import WakeHints
 from luminai.host.actions import DeclaredAction
 from luminai.host.alerting import Alerting
+from luminai.host.backup_keeper import BackupKeeper
 from luminai.host.bisect import only_from_environment
 from luminai.host.calls import contain_tasks
 from luminai.host.core_app import CoreApp
@@ -171,6 +172,7 @@ class Hub:
         self.request_health: dict[tuple[str, PluginHealthSettings], RequestHealth] = {}
         self.is_ready = False
         self._needs_backup = True
+        self.backups = BackupKeeper(self)
         self.tracer = Tracer()
         self.outbound = Outbound(self.tracer)
         self.metrics = Metrics(self)
