@@ -26,6 +26,7 @@ from luminai.work import job_leases as leases
 from luminai.work import jobs as ledger
 from luminai.work.job_leases import Claimed, Ran
 from luminai.work.job_pauses import EVERYTHING, paused
+from luminai.work.processes import ProcessPool
 
 if TYPE_CHECKING:
     from luminai.host.generation import Generation
@@ -44,11 +45,13 @@ SWEEP_SECONDS: Final = 3600.0
 class _Room:
     """What may run beside what runs: so many jobs of a plugin, and of an action."""
 
-    def __init__(self, running: Counter[str], plugin_slots: int, actions: ActionTable) -> None:
+    def __init__(self, running: Counter[str], settings: JobSettings, actions: ActionTable) -> None:
         self._actions = +running
         self._plugins = Counter(name.partition(".")[0] for name in running.elements())
-        self._slots = plugin_slots
+        self._slots = settings.plugin_slots
         self._limits = {one.name: one.action.at_once for one in actions.all if one.action.at_once}
+        self._computed = {one.name for one in actions.all if one.computation is not None}
+        self._processes = settings.processes - sum(self._actions[name] for name in self._computed)
 
     def busy(self) -> set[str]:
         """Plugins without room."""
@@ -56,13 +59,18 @@ class _Room:
 
     def full(self) -> set[str]:
         """Actions without room."""
-        return {name for name, limit in self._limits.items() if self._actions[name] >= limit}
+        full = {name for name, limit in self._limits.items() if self._actions[name] >= limit}
+        return full | self._computed if self._processes <= 0 else full  # a job must not wait for a process while its time runs
 
     def admits(self, plugin: str, action: str) -> bool:
         """Take a place if there is one, and tell whether there was."""
         name = f"{plugin}.{action}"
         if self._plugins[plugin] >= self._slots or self._actions[name] >= self._limits.get(name, self._slots):
             return False
+        if name in self._computed:
+            if self._processes <= 0:
+                return False
+            self._processes -= 1
         self._plugins[plugin] += 1
         self._actions[name] += 1
         return True
@@ -73,6 +81,7 @@ class JobWorker:
 
     Args:
         generation: Returns the serving generation.
+        processes: Where what needs a core for itself is computed.
         is_alone: No other process uses the database, so a job that is found running at the start belongs to nobody.
         figures: Count the attempts.
         put: Called when a job was put in this process.
@@ -89,6 +98,7 @@ class JobWorker:
         name: str,
         is_alone: bool,
         figures: Figures,
+        processes: ProcessPool,
         tell: TellJob,
         put: Callable[[], None] | None = None,
     ) -> None:
@@ -100,6 +110,7 @@ class JobWorker:
         self._name = name
         self._is_alone = is_alone
         self._figures = figures
+        self._processes = processes
         self._say = tell
         self._put = put
         self._woken = asyncio.Event()
@@ -190,7 +201,7 @@ class JobWorker:
 
             def take(session: Session) -> list[Claimed]:
                 ledger.promote(session, now)
-                room_of = _Room(self._running_of, self._settings.plugin_slots, self._generation().wiring.actions)
+                room_of = _Room(self._running_of, self._settings, self._generation().wiring.actions)
                 busy, full = sorted(held | room_of.busy()), sorted(held | room_of.full())
                 return leases.claim(session, self._vault, worker=self._name, most=room, busy=busy, full=full, admits=room_of.admits, now=now)
 
@@ -251,7 +262,7 @@ class JobWorker:
         self._running_of[declared.name] += 1
         version = context.version if context is not None else luminai.__version__
         ran = Ran(version=version, generation=generation.number, worker=self._name, began_at=self._clock.now())
-        runner = Runner(self._db, self._vault, self._clock, generation.wiring.decisions.guard, tell=self._say)
+        runner = Runner(self._db, self._vault, self._clock, generation.wiring.decisions.guard, self._processes, tell=self._say)
         work, name = self._attempt(runner, declared, job, ran), f"job {declared.action.name}"
         task = asyncio.ensure_future(context.spawn(work, name=name) if context is not None else asyncio.create_task(work, name=f"{HUB}:{name}"))
         self._running[job.id] = (job, task)
