@@ -119,6 +119,7 @@ class JobWorker:
         self._running: dict[str, tuple[Claimed, asyncio.Task[None]]] = {}
         self._to_cancel: set[str] = set()
         self._running_of: Counter[str] = Counter()  # by full name of the action
+        self._ends = 0
         self._beaten = 0.0
         self._swept: float | None = None
         self._parked_for = 0
@@ -158,11 +159,11 @@ class JobWorker:
         """Run what is due now, and wait until nothing that is due is left (for tests and one-off commands)."""
         self._loop = asyncio.get_running_loop()
         while True:
-            was_busy = bool(self._running)
+            was_busy, ends = bool(self._running), self._ends
             found, _ = await self._turn()
             if self._running:
                 await asyncio.wait([task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED)
-            elif not found and not was_busy:  # what held places may have ended while nothing could be taken
+            elif not found and not was_busy and ends == self._ends:  # what held places, or is to be retried, may have ended meanwhile
                 return
 
     async def next_moment(self) -> datetime | None:
@@ -271,6 +272,7 @@ class JobWorker:
             self._running.pop(job.id, None)
             self._to_cancel.discard(job.id)
             self._running_of[declared.name] -= 1
+            self._ends += 1
             table.leave()
             self.look()
 
