@@ -168,6 +168,8 @@ class JobSettings(_Table, frozen=True):
 
     slots: Annotated[int, Meta(ge=0, le=500, description="Jobs that run at the same time in this process; 0: it runs none.")] = 10
     plugin_slots: Annotated[int, Meta(ge=1, le=500, description="Those of one plugin among them, so that one cannot hold up the others.")] = 5
+    processes: Annotated[int, Meta(ge=1, le=64, description="Processes beside this one for what needs a core for itself.")] = 2
+    process_megabytes: Annotated[int, Meta(ge=64, le=65_536, description="Most memory of each, as address space.")] = 1024
     lease_seconds: Annotated[
         float,
         Meta(ge=2, le=3600, description="After that another process takes up jobs of one that is gone; the same in all processes."),
@@ -175,7 +177,7 @@ class JobSettings(_Table, frozen=True):
     engine: Annotated[
         str,
         Meta(
-            pattern=r"^[a-z][a-z0-9-]{0,31}$",
+            pattern=r"^[a-z][a-z0-9-]{0,31}\Z",
             description="How word of due jobs reaches workers: embedded, or the name of an engine of a plugin, which every process then needs.",
         ),
     ] = "embedded"

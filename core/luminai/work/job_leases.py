@@ -30,7 +30,7 @@ class _Tid(UserDefinedType[str]):
 
     cache_ok = True
 
-    def get_col_spec(self) -> str:
+    def get_col_spec(self, **_: Any) -> str:
         return "tid"
 
 
