@@ -19,6 +19,7 @@ from luminai.contracts.jobs import Action
 from luminai.contracts.vault import HUB_SUBJECT, Vault
 from luminai.data.after_commit import after_commit
 from luminai.data.owners import Acting, unit_acts_for
+from luminai.host.computation import Computation, fault_of
 from luminai.work.jobs import NewJob, put
 
 MAX_INPUT: Final = 64 * 1024
@@ -32,11 +33,12 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 class DeclaredAction:
     """An action, ready to check what it is given."""
 
-    __slots__ = ("_decoder", "action", "owner")
+    __slots__ = ("_decoder", "action", "computation", "owner")
 
     def __init__(self, owner: str, action: Action) -> None:
         self.owner = owner
         self.action = action
+        self.computation = Computation(owner, action.compute) if action.compute is not None else None
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(action.input)
 
     @property
@@ -241,7 +243,7 @@ def _fault(action: Any) -> str:
         return f"timeout is above 0 and at most {MAX_TIMEOUT:g} s, retries 0 to {MAX_RETRIES}, backoff and at_once not below 0"
     if action.concurrency not in ("allow", "skip", "queue", "replace"):
         return "concurrency is allow, skip, queue or replace"
-    return ""
+    return fault_of(action.compute, action.input) if action.compute is not None else ""
 
 
 def _problems(kind: type[Struct], raw: bytes) -> list[ProblemItem]:

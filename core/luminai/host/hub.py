@@ -82,6 +82,7 @@ from luminai.work.event_list import EventLog
 from luminai.work.job_list import JobList
 from luminai.work.job_pauses import JobPauses
 from luminai.work.mail_worker import MailWorker
+from luminai.work.processes import ProcessPool
 
 _log = logging.getLogger("luminai.hub")
 
@@ -133,6 +134,7 @@ class Hub:
     cache: HubCache
     hints: WakeHints | None
     jobs: JobDispatch
+    processes: ProcessPool
     own_actions: tuple[DeclaredAction, ...]
     events: EventLog
     endpoints: Endpoints
@@ -228,6 +230,7 @@ class Hub:
         if not await self.edge.table.drained(seconds):
             _log.warning("stop.drain.late", extra={"requests": self.edge.table.inflight})
         await stop_plugins(self.generation.plugins, seconds=seconds)
+        await self.processes.close()
         await self.sealer.round()
         await self.outbound.close()
         await self.verifier.note_use()

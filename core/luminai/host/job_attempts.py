@@ -22,6 +22,7 @@ from luminai.host.job_run import Runner, TellJob
 from luminai.telemetry.figures import Figures
 from luminai.work import job_leases as leases
 from luminai.work.job_leases import Claimed, Ran
+from luminai.work.processes import ProcessPool
 
 if TYPE_CHECKING:
     from luminai.host.generation import Generation
@@ -39,6 +40,7 @@ class Attempts:
         name: What the ledger knows this process by.
         lease: For how long a job is this worker's without another beat.
         figures: Count the attempts.
+        processes: Where what needs a core for itself is computed.
 
     Attributes:
         ended: Called when there is room again.
@@ -55,6 +57,7 @@ class Attempts:
         name: str,
         lease: timedelta,
         figures: Figures,
+        processes: ProcessPool,
         tell: TellJob,
     ) -> None:
         self._db = database
@@ -64,6 +67,7 @@ class Attempts:
         self.name = name
         self._lease = lease
         self._figures = figures
+        self._processes = processes
         self._say = tell
         self.ended: Callable[[], None] = lambda: None
         self._running: dict[str, tuple[Claimed, asyncio.Task[None]]] = {}
@@ -120,7 +124,7 @@ class Attempts:
         self.running_of[declared.name] += 1
         version = context.version if context is not None else luminai.__version__
         ran = Ran(version=version, generation=generation.number, worker=self.name, began_at=self._clock.now())
-        runner = Runner(self._db, self._vault, self._clock, generation.wiring.decisions.guard, tell=self._say)
+        runner = Runner(self._db, self._vault, self._clock, generation.wiring.decisions.guard, self._processes, tell=self._say)
         work, name = self._attempt(runner, declared, job, ran), f"job {declared.action.name}"
         task = asyncio.ensure_future(context.spawn(work, name=name) if context is not None else asyncio.create_task(work, name=f"{HUB}:{name}"))
         self._running[job.id] = (job, task)

@@ -28,6 +28,7 @@ from luminai.host.calls import PluginRaised, call_within
 from luminai.host.job_rooms import JobProgress, JobState
 from luminai.work.job_leases import Claimed, Ended, Ran, finish, give_back
 from luminai.work.jobs import LONGEST_PAUSE
+from luminai.work.processes import ComputeFailed, ProcessPool
 
 _log = logging.getLogger("luminai.jobs")
 MAX_OUTPUT: Final = 64 * 1024
@@ -101,11 +102,15 @@ class Runner:
 
     Args:
         guard: Awaited with the action and the job's actor before the plugin's code; raises to deny.
+        processes: Where what needs a core for itself is computed.
         tell: Told a job's progress.
     """
 
-    def __init__(self, database: HubDatabase, vault: Vault, clock: Clock, guard: Callable[[str, Any], Any], *, tell: TellJob) -> None:
+    def __init__(
+        self, database: HubDatabase, vault: Vault, clock: Clock, guard: Callable[[str, Any], Any], processes: ProcessPool, *, tell: TellJob
+    ) -> None:
         self._tell = tell
+        self._processes = processes
         self._db = database
         self._vault = vault
         self._clock = clock
@@ -155,13 +160,23 @@ class Runner:
     async def _attempt(self, declared: DeclaredAction, job: Claimed, handle: Handle) -> Any:
         given = _given(declared, job)
         await self._guard("guard.action", {"action": declared.name, "actor": handle.actor, "input": given})
-        work: Any = declared.action.run(handle, given)
+        work: Any = declared.action.run(handle, given) if declared.computation is None else self._computed(declared, handle, given)
         return await call_within(declared.action.timeout, work)
+
+    async def _computed(self, declared: DeclaredAction, handle: Handle, given: Any) -> Any:
+        result = await declared.computation.of(given, self._processes) if declared.computation is not None else None
+        return await declared.action.run(handle, given, result)
 
     def _failed(self, declared: DeclaredAction, job: Claimed, error: Exception) -> Ended:
         own = isinstance(error, HubError)
         # only the hub's own errors are written for people to read; the text of another may hold anything
-        said = f"{error.detail}" if isinstance(error, HubError) else str(error) if isinstance(error, PluginRaised) else type(error).__name__
+        said = (
+            f"{error.detail}"
+            if isinstance(error, HubError)
+            else str(error)
+            if isinstance(error, PluginRaised | ComputeFailed)
+            else type(error).__name__
+        )
         code = error.code if isinstance(error, HubError) else "job-failed"
         is_final = isinstance(error, HubError) and error.status < 500 and error.code != "rate-limited"
         pause = None if is_final or job.tries > declared.action.retries else backoff(declared.action.backoff, job.tries)

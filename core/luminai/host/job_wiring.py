@@ -22,7 +22,9 @@ def jobs_of(hub: Hub) -> JobDispatch:
 
     figures, tell, settings = hub.tracer.figures, hub.job_rooms.tell, hub.settings.jobs
     lease = timedelta(seconds=settings.lease_seconds)
-    attempts = Attempts(hub.database, hub.vault, hub.clock, generation, name=hub.nodes.id, lease=lease, figures=figures, tell=tell)
+    attempts = Attempts(
+        hub.database, hub.vault, hub.clock, generation, name=hub.nodes.id, lease=lease, figures=figures, processes=hub.processes, tell=tell
+    )
     worker = JobWorker(hub.database, hub.vault, hub.clock, generation, settings, attempts)
     is_alone = hub.database.dialect == "sqlite"
     put = hub.hints.tell if hub.hints is not None else None

@@ -166,4 +166,4 @@ class JobWorker:
         return claimed
 
     def _room(self) -> Room:
-        return Room(self._attempts.running_of, self._settings.plugin_slots, self._generation().wiring.actions)
+        return Room(self._attempts.running_of, self._settings, self._generation().wiring.actions)

@@ -30,6 +30,7 @@ from luminai.work.job_list import JobList
 from luminai.work.job_pauses import JobPauses
 from luminai.work.mail import MailQueue
 from luminai.work.mail_worker import MailWorker
+from luminai.work.processes import ProcessPool
 
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
@@ -61,6 +62,7 @@ async def open_parts(hub: Hub) -> None:
     hub.identity = identity_of(hub)
     hub.rooms, hub.job_rooms = await rooms_of(hub)
     hub.hints = WakeHints(hub.settings.database.url) if hub.database.dialect == "postgresql" else None
+    hub.processes = ProcessPool(most=hub.settings.jobs.processes, megabytes=hub.settings.jobs.process_megabytes)
     hub.jobs = jobs_of(hub)
     if hub.hints is not None:
         hub.hints.heard = hub.jobs.look
