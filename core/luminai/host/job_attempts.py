@@ -45,6 +45,7 @@ class Attempts:
     Attributes:
         ended: Called when there is room again.
         running_of: How many run of each action, by full name.
+        ends: How many have ended.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Attempts:
         self._running: dict[str, tuple[Claimed, asyncio.Task[None]]] = {}
         self._to_cancel: set[str] = set()
         self.running_of: Counter[str] = Counter()
+        self.ends = 0
 
     def __len__(self) -> int:
         return len(self._running)
@@ -133,6 +135,7 @@ class Attempts:
             self._running.pop(job.id, None)
             self._to_cancel.discard(job.id)
             self.running_of[declared.name] -= 1
+            self.ends += 1
             table.leave()
             self.ended()
 

@@ -117,11 +117,11 @@ class JobDispatch:
         """Run what is due now, and wait until nothing that is due is left (for tests and one-off commands); no engine is asked."""
         self._loop = asyncio.get_running_loop()
         while True:
-            was_busy = bool(self._attempts)
+            was_busy, ends = bool(self._attempts), self._attempts.ends
             found, _ = await self._turn(self._worker.take)
             if self._attempts:
                 await self._attempts.one_ended()
-            elif not found and not was_busy:  # what held places may have ended while nothing could be taken
+            elif not found and not was_busy and ends == self._attempts.ends:  # what held places, or is to be retried, may have ended meanwhile
                 return
 
     async def next_moment(self) -> datetime | None:
