@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
@@ -20,9 +22,11 @@ from luminai.testing.conformance.bench import Bench
 from luminai.testing.conformance.rules import CannotTell, RuleBroken
 from luminai.testing.conformance.samples import sample, unbounded
 from luminai.testing.conformance.subject import Subject
-from luminai.testing.conformance.work_rules import difference, no_half, one_effect
+from luminai.testing.conformance.work_rules import Fresh, difference, no_half, one_effect
 from luminai.testing.harness import HubUnderTest
 
+UNKNOWN: Final = 1_000_000
+"""A version that no handler knows."""
 STRANGER: Final = "user_stranger"
 _NOBODYS: Final = "nobodys-0"
 
@@ -38,48 +42,71 @@ def subscriptions_hold(subject: Subject) -> str:
         raise CannotTell(f"{', '.join(unknown)}, whose events it hears, is not installed")
     beside = dict.fromkeys(other for one in publishers if one != subject.id for other in (*subject.required_by(one), one))
 
+    around = tuple(beside)
+
     async def main() -> list[str]:
-        async with subject.hub(clock=FrozenClock(), beside=tuple(beside)) as hub:
-            loaded = hub.hub.generation.loaded(subject.id)
-            if loaded is None:
-                raise RuleBroken(f"beside {', '.join(beside)} it does not run: {hub.status(subject.id).reason}")
-            return [await _look(subject, hub, one) for one in loaded.contributions["subscriptions"]]
+        return [await (_durable if one.durable else _quick)(subject, number, around) for number, one in enumerate(wanted)]
 
     return ", ".join(subject.run(main()))
 
 
-async def _look(subject: Subject, hub: HubUnderTest, wanted: Subscription) -> str:
-    table = hub.hub.generation.wiring.events
-    kind = table.kinds.get(wanted.event)
-    if kind is None:
-        raise RuleBroken(f"nobody publishes {wanted.event}")
-    if kind.version not in wanted.versions:
-        raise RuleBroken(f"{wanted.event} is at version {kind.version}, which is none of the versions that its handler knows")
-    payload = sample(kind.payload)
-    if not wanted.durable:
+async def _quick(subject: Subject, number: int, beside: tuple[str, ...]) -> str:
+    """Call the handler of an event that comes at most once."""
+    async with _open(subject, number, beside) as (hub, wanted, payload):
+        version = hub.hub.generation.wiring.events.kinds[wanted.event].version
         try:
-            await wanted.handle(Event(type=wanted.event, payload=payload, version=kind.version, id="evt_0", at=hub.hub.clock.now()))
+            await wanted.handle(Event(type=wanted.event, payload=payload, version=version, id="evt_0", at=hub.hub.clock.now()))
         except HubError as refused:
             return f"{wanted.event} is refused ({refused.code})"
         except Exception as error:
             raise RuleBroken(f"the handler of {wanted.event} raises {type(error).__name__} for what its type allows: {error}") from error
         return f"{wanted.event} is heard"
-    declared = next(one for one in table.durable if one.owner == subject.id and one.subscription is wanted)
-    bench = Bench(subject, hub)
 
-    async def publish(version: int = kind.version) -> str:
-        return await _publish(hub, bench, declared, payload, version)
 
-    said = await one_effect(bench, declared, publish)
-    await bench.restore()
-    await no_half(bench, declared, publish)
-    await _replay_adds_nothing(hub, bench, declared)
-    await bench.remember()
-    before = await bench.effects()
-    newer = await bench.run(declared, lambda: publish(max(wanted.versions) + 1))
-    if newer.code != "unknown-event-version" or newer.effects != before:
-        raise RuleBroken(f"{wanted.event} of an unknown version ends {newer.state} ({newer.code}), and leaves {difference(before, newer.effects)}")
+async def _durable(subject: Subject, number: int, beside: tuple[str, ...]) -> str:
+    """Deliver an event twice, cut short, by replay, and of a version that nobody knows."""
+
+    def fresh_for(version: int = 0) -> Fresh:
+        @asynccontextmanager
+        async def fresh() -> AsyncIterator[Bench]:
+            async with _open(subject, number, beside) as (hub, wanted, payload):
+                declared = next(one for one in hub.hub.generation.wiring.events.durable if one.owner == subject.id and one.subscription is wanted)
+                known = hub.hub.generation.wiring.events.kinds[wanted.event].version
+
+                async def publish() -> str:
+                    return await _publish(hub, bench, declared, payload, version or known)
+
+                bench = Bench(subject, hub, declared, publish)
+                yield bench
+                await _replay_adds_nothing(hub, bench, declared)
+
+        return fresh
+
+    said = await one_effect(fresh_for())
+    await no_half(fresh_for())
+    async with fresh_for(UNKNOWN)() as bench:
+        before = await bench.effects()
+        newer = await bench.run()
+        if newer.code != "unknown-event-version" or newer.effects != before:
+            left = difference(before, newer.effects)
+            raise RuleBroken(f"{bench.name}, with an event of an unknown version, ends {newer.state} ({newer.code}), and leaves {left}")
     return said
+
+
+@asynccontextmanager
+async def _open(subject: Subject, number: int, beside: tuple[str, ...]) -> AsyncIterator[tuple[HubUnderTest, Subscription, dict[str, Any]]]:
+    """Run a hub with all that the subscription listens to, and give a sample of its event."""
+    async with subject.hub(clock=FrozenClock(), beside=beside) as hub:
+        loaded = hub.hub.generation.loaded(subject.id)
+        if loaded is None:
+            raise RuleBroken(f"beside {', '.join(beside)} it does not run: {hub.status(subject.id).reason}")
+        wanted: Subscription = loaded.contributions["subscriptions"][number]
+        kind = hub.hub.generation.wiring.events.kinds.get(wanted.event)
+        if kind is None:
+            raise RuleBroken(f"nobody publishes {wanted.event}")
+        if kind.version not in wanted.versions:
+            raise RuleBroken(f"{wanted.event} is at version {kind.version}, which is none of the versions that its handler knows")
+        yield hub, wanted, sample(kind.payload)
 
 
 async def _publish(hub: HubUnderTest, bench: Bench, declared: DeclaredDelivery, payload: dict[str, Any], version: int) -> str:
@@ -105,7 +132,6 @@ async def _publish(hub: HubUnderTest, bench: Bench, declared: DeclaredDelivery, 
 
 async def _replay_adds_nothing(hub: HubUnderTest, bench: Bench, declared: DeclaredDelivery) -> None:
     core = hub.hub
-    await bench.remember()
     before = await bench.effects()
     await core.database.write(lambda session: put_replay(core, session, Replay(declared.name), by=HUB))
     await core.jobs.settle()

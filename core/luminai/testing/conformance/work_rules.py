@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from luminai.data.tables_jobs import jobs
 from luminai.data.tables_schedules import schedules
 from luminai.host.actions import DeclaredAction, new_job
 from luminai.testing.clock import FrozenClock
-from luminai.testing.conformance.bench import MOST_AWAITS, Bench, Outcome, Start
+from luminai.testing.conformance.bench import BROKEN, MOST_AWAITS, Bench, Outcome, Start
 from luminai.testing.conformance.rules import RuleBroken
 from luminai.testing.conformance.samples import sample, unbounded
 from luminai.testing.conformance.subject import Subject
@@ -24,7 +25,7 @@ from luminai.work.jobs import put
 
 NONE: Final = "It has no actions."
 LATER: Final = 3600.0
-Look = Callable[[Bench, DeclaredAction, Start], Awaitable[str]]
+Fresh = Callable[[], AbstractAsyncContextManager[Bench]]
 
 
 def actions_are_bounded(subject: Subject) -> str:
@@ -43,78 +44,72 @@ def actions_are_bounded(subject: Subject) -> str:
 
 def retried_action_has_one_effect(subject: Subject) -> str:
     """S10."""
-
-    async def look(bench: Bench, declared: DeclaredAction, start: Start) -> str:
-        return await one_effect(bench, declared, start)
-
-    return _each_action(subject, look)
+    return _each_action(subject, one_effect)
 
 
 def cancelled_action_leaves_no_half(subject: Subject) -> str:
     """S11."""
-
-    async def look(bench: Bench, declared: DeclaredAction, start: Start) -> str:
-        return await no_half(bench, declared, start)
-
-    return _each_action(subject, look)
+    return _each_action(subject, no_half)
 
 
-async def one_effect(bench: Bench, declared: DeclaredAction, start: Start) -> str:
+async def one_effect(fresh: Fresh) -> str:
     """Check that a job that is run again after its effect changes nothing more.
+
+    Args:
+        fresh: Opens a bench in a hub of its own.
 
     Raises:
         RuleBroken: it does, or it fails for what its own schema allows.
     """
-    await bench.remember()
-    before = await bench.effects()
-    plain = await bench.run(declared, start)
-    if said := refusal(declared, plain, before):
+    plain, said = await plain_run(fresh)
+    if said:
         return said
-    await bench.restore()
-    between, again = await bench.run_twice(declared, start)
+    async with fresh() as bench:
+        is_marked, again = await bench.run_twice()
     if again.state != "succeeded":
-        raise RuleBroken(f"{declared.name}, tried again after its effect, ends {again.state} ({again.code}): {again.said}")
+        raise RuleBroken(f"{bench.name}, tried again after its effect, ends {again.state} ({again.code}): {again.said}")
     if again.effects != plain.effects:
-        raise RuleBroken(f"{declared.name}, tried again after its effect, leaves {difference(plain.effects, again.effects)}")
-    return f"{declared.name} {'marks itself with its effect' if between is None else 'changes nothing when it is tried again'}"
+        raise RuleBroken(f"{bench.name}, tried again after its effect, leaves {difference(plain.effects, again.effects)}")
+    return f"{bench.name} {'marks itself with its effect' if is_marked else 'changes nothing when it is tried again'}"
 
 
-async def no_half(bench: Bench, declared: DeclaredAction, start: Start) -> str:
-    """Check that a job that was cancelled at any await ends, when it is tried again, as if nothing had been.
+async def no_half(fresh: Fresh) -> str:
+    """Check that a job that was cancelled at any await ends, when it is tried again, as if nothing had been. Arguments as for ``one_effect``.
 
     Raises:
         RuleBroken: it does not, or it swallows the cancellation.
     """
-    await bench.remember()
-    before = await bench.effects()
-    plain = await bench.run(declared, start)
-    if said := refusal(declared, plain, before):
+    plain, said = await plain_run(fresh)
+    if said:
         return said
     for n in range(1, MOST_AWAITS + 1):
-        await bench.restore()
-        found = await bench.run_cancelled(declared, start, n)
+        async with fresh() as bench:
+            found = await bench.run_cancelled(n)
         if found is None:
-            return f"{declared.name} at {n - 1} awaits"
+            return f"{bench.name} at {n - 1} awaits"
         if found.state != "succeeded":
-            raise RuleBroken(f"{declared.name}, cancelled at await {n} and tried again, ends {found.state} ({found.code}): {found.said}")
+            raise RuleBroken(f"{bench.name}, cancelled at await {n} and tried again, ends {found.state} ({found.code}): {found.said}")
         if found.effects != plain.effects:
-            raise RuleBroken(f"{declared.name}, cancelled at await {n} and tried again, leaves {difference(plain.effects, found.effects)}")
-    return f"{declared.name} at its first {MOST_AWAITS} awaits"
+            raise RuleBroken(f"{bench.name}, cancelled at await {n} and tried again, leaves {difference(plain.effects, found.effects)}")
+    return f"{bench.name} at its first {MOST_AWAITS} awaits"
 
 
-def refusal(declared: DeclaredAction, outcome: Outcome, before: tuple[str, ...]) -> str:
-    """Return what to say of a job that was refused, "" if it succeeded.
+async def plain_run(fresh: Fresh) -> tuple[Outcome, str]:
+    """Run a job as it comes, and return how it ended, and what to say of it if it was refused.
 
     Raises:
         RuleBroken: it failed otherwise, or left something although it was refused.
     """
-    if outcome.state == "succeeded":
-        return ""
-    if not outcome.is_refusal:
-        raise RuleBroken(f"{declared.name} ends {outcome.state} ({outcome.code}) for what its schema allows: {outcome.said}")
-    if outcome.effects != before:
-        raise RuleBroken(f"{declared.name} is refused ({outcome.code}), and leaves {difference(before, outcome.effects)}")
-    return f"{declared.name} refuses the sample ({outcome.code}) and leaves nothing"
+    async with fresh() as bench:
+        before = await bench.effects()
+        plain = await bench.run()
+    if plain.state == "succeeded":
+        return plain, ""
+    if not plain.is_refusal:
+        raise RuleBroken(f"{bench.name} ends {plain.state} ({plain.code}) for what its schema allows: {plain.said}")
+    if plain.effects != before:
+        raise RuleBroken(f"{bench.name} is refused ({plain.code}), and leaves {difference(before, plain.effects)}")
+    return plain, f"{bench.name} refuses the sample ({plain.code}) and leaves nothing"
 
 
 def difference(wanted: tuple[str, ...], found: tuple[str, ...]) -> str:
@@ -193,23 +188,28 @@ async def _simulate(subject: Subject, hub: HubUnderTest, clock: FrozenClock, sch
     if ran is None:
         paused = (await hub.hub.database.read(rows)).paused_because
         raise RuleBroken(f"schedule {schedule.name} put no job at {moment:%Y-%m-%d %H:%M} UTC" + (f": {paused}" if paused else ""))
-    bench = Bench(subject, hub)
-    found = await bench.outcome(ran.id)
-    if found.state not in ("succeeded", "retrying", "skipped", "waiting") and not found.is_refusal:
-        raise RuleBroken(f"schedule {schedule.name}: its job ends {found.state} ({found.code}): {found.said}")
-    return f"{schedule.name} at {moment:%Y-%m-%d %H:%M} UTC ({found.state})"
+    is_refusal = ran.state == "dead" and ran.error_code not in BROKEN
+    if ran.state not in ("succeeded", "retrying", "skipped", "waiting") and not is_refusal:
+        raise RuleBroken(f"schedule {schedule.name}: its job ends {ran.state} ({ran.error_code}): {ran.error}")
+    return f"{schedule.name} at {moment:%Y-%m-%d %H:%M} UTC ({ran.state})"
 
 
-def _each_action(subject: Subject, look: Look) -> str:
-    if not subject.loaded.contributions.get("actions", ()):
-        return NONE
+def _each_action(subject: Subject, look: Callable[[Fresh], Awaitable[str]]) -> str:
+    names = [action.name for action in subject.loaded.contributions.get("actions", ())]
+
+    def fresh_for(name: str) -> Fresh:
+        @asynccontextmanager
+        async def fresh() -> AsyncIterator[Bench]:
+            async with subject.hub(clock=FrozenClock()) as hub:
+                declared = hub.hub.generation.wiring.actions.find(f"{subject.id}.{name}")
+                yield Bench(subject, hub, declared, _start(subject, hub, declared))
+
+        return fresh
 
     async def main() -> list[str]:
-        async with subject.hub(clock=FrozenClock()) as hub:
-            bench = Bench(subject, hub)
-            return [await look(bench, declared, _start(subject, hub, declared)) for declared in _actions(subject, hub)]
+        return [await look(fresh_for(name)) for name in names]
 
-    return ", ".join(subject.run(main()))
+    return ", ".join(subject.run(main())) if names else NONE
 
 
 def _actions(subject: Subject, hub: HubUnderTest) -> list[DeclaredAction]:
