@@ -43,6 +43,7 @@ def another(home: Home) -> Iterator[str]:
             drain.join()
 
 
+@pytest.mark.shows("LW-68")
 @pytest.mark.postgres
 def test_two_processes__are_one_room(own_postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     install(tmp_path / "site")

@@ -26,16 +26,21 @@ PAGES = sorted((ROOT / "docs/how-to/extend").glob("*.md"))
 EVERY = "a-plugin-of-every-kind-and-width"
 """The longest id there may be: lines must fit with it."""
 
+TABLES = ["migrations/versions/0001_init.py", "models.py"]
 KINDS = {
     "persona": (["personas"], ["persona.py"]),
     "calculator": (["resonance_calculators"], ["calculator.py"]),
     "ai-provider": (["ai_providers"], ["provider.py"]),
     "payment": (["payment_providers"], ["payment.py", "webhook.py"]),
     "storage": (["storage_backends"], ["storage.py"]),
-    "routes": (["models", "routes"], ["migrations/versions/0001_init.py", "models.py", "routes.py"]),
+    "routes": (["models", "routes"], [*TABLES, "routes.py"]),
+    "actions": (["models", "actions", "schedules"], [*TABLES, "jobs.py"]),
+    "events": (["models", "event_types", "subscriptions"], [*TABLES, "events.py"]),
+    "live": (["channels"], ["rooms.py"]),
 }
-"""Each kind with what it provides and its own modules."""
+"""Each kind with what it provides and its modules."""
 
+FAMILIES = ("persona", "calculator", "ai-provider", "payment", "storage")
 ALWAYS = {"__init__.py", "config.py", "config.schema.json", "luminai-plugin.toml", "plugin.py", "py.typed"}
 CASES = {**{f"my-{kind}": [kind] for kind in KINDS}, EVERY: list(KINDS)}
 
@@ -145,7 +150,7 @@ def test_new__each_choice__writes_only_the_files_it_needs(made: Author, plugin: 
     manifest = tomllib.loads((folder / "luminai-plugin.toml").read_text())
 
     provides, modules = zip(*(KINDS[kind] for kind in CASES[plugin]), strict=True)
-    assert manifest["provides"] == [name for names in provides for name in names]
+    assert manifest["provides"] == list(dict.fromkeys(name for names in provides for name in names))
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == ALWAYS | {
         name for names in modules for name in names
     }
@@ -158,7 +163,7 @@ def test_generated__enabled__runs_and_offers_what_its_manifest_says(booted: Any,
     found = booted[plugin]
 
     assert found["state"] == "enabled"
-    assert set(found["offers"]) == {name for kind in CASES[plugin] for name in KINDS[kind][0]} - {"models", "routes"}
+    assert set(found["offers"]) == {name for kind in CASES[plugin] if kind in FAMILIES for name in KINDS[kind][0]}
     assert (found["nobody"], found["reader"]) == ((401, 200) if "routes" in CASES[plugin] else (404, 404))
 
 

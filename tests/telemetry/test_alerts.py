@@ -144,6 +144,7 @@ def test_hub__watches_what_the_products_ask_for() -> None:
     assert limits["slow"] == limits["database-slow"] == (0.5, None)
 
 
+@pytest.mark.shows("LR-123d")
 def test_operator__changes_turns_off_and_adds() -> None:
     known = {"hub.queue": AlertRule(name="queue", metric="luminai_jobs", above=100, message="Queue.")}
     found = apply(

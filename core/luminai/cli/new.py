@@ -17,7 +17,7 @@ from luminai.cli.profile import user_file
 from luminai.cli.terminal import HubTerminal
 from luminai.contracts.errors import Conflict, HubError, InvalidInput, NotFound, Unavailable
 
-KINDS: Final = ("persona", "calculator", "ai-provider", "payment", "storage", "routes")
+KINDS: Final = ("persona", "calculator", "ai-provider", "payment", "storage", "actions", "events", "live", "routes")
 LICENSES: Final = ("Apache-2.0", "MIT", "proprietary")
 ANSWERS: Final = ".copier-answers.yml"
 _ID: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
