@@ -26,19 +26,21 @@ PAGES = sorted((ROOT / "docs/how-to/extend").glob("*.md"))
 EVERY = "a-plugin-of-every-kind-and-width"
 """The longest id there may be: lines must fit with it."""
 
-TABLES = ["migrations/versions/0001_init.py", "models.py"]
 KINDS = {
     "persona": (["personas"], ["persona.py"]),
     "calculator": (["resonance_calculators"], ["calculator.py"]),
     "ai-provider": (["ai_providers"], ["provider.py"]),
     "payment": (["payment_providers"], ["payment.py", "webhook.py"]),
     "storage": (["storage_backends"], ["storage.py"]),
-    "routes": (["models", "routes"], [*TABLES, "routes.py"]),
-    "actions": (["models", "actions", "schedules"], [*TABLES, "jobs.py"]),
-    "events": (["models", "event_types", "subscriptions"], [*TABLES, "events.py"]),
+    "routes": (["models", "routes"], ["models.py", "routes.py"]),
+    "actions": (["models", "actions", "schedules"], ["models.py", "jobs.py"]),
+    "events": (["models", "event_types", "subscriptions"], ["models.py", "events.py"]),
     "live": (["channels"], ["rooms.py"]),
 }
 """Each kind with what it provides and its modules."""
+
+STEPS = {"my-routes": ["init"], "my-actions": ["readings"], "my-events": ["heard"], EVERY: ["init", "readings", "heard"]}
+"""The steps of those with tables, in order."""
 
 FAMILIES = ("persona", "calculator", "ai-provider", "payment", "storage")
 ALWAYS = {"__init__.py", "config.py", "config.schema.json", "luminai-plugin.toml", "plugin.py", "py.typed"}
@@ -151,9 +153,9 @@ def test_new__each_choice__writes_only_the_files_it_needs(made: Author, plugin: 
 
     provides, modules = zip(*(KINDS[kind] for kind in CASES[plugin]), strict=True)
     assert manifest["provides"] == list(dict.fromkeys(name for names in provides for name in names))
-    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == ALWAYS | {
-        name for names in modules for name in names
-    }
+    steps = {f"migrations/versions/{number:04}_{name}.py" for number, name in enumerate(STEPS.get(plugin, ()), 1)}
+    expected = ALWAYS | {name for names in modules for name in names} | steps
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
     tests = {path.name for path in (made.folder / plugin / "tests").iterdir()}
     assert len(tests) == 2 + len(CASES[plugin])
 
@@ -269,6 +271,22 @@ def test_new__later_template__comes_in_beside_the_authors_own_changes(author: Au
     assert "later template" not in (plugin / "CHANGELOG.md").read_text()
     assert "My own words." in readme.read_text()
     assert (plugin / "src/luminai_tiny/mine.py").exists()
+
+
+def test_new__kind_that_is_added_later__changes_no_step_that_ran(author: Author) -> None:
+    author.new("tiny", "--kind", "routes", "--defaults")
+    plugin = author.folder / "tiny"
+    steps = plugin / "src/luminai_tiny/migrations/versions"
+    first = (steps / "0001_init.py").read_text()
+    who = ("-c", "user.name=ann", "-c", "user.email=ann@localhost")
+    for command in (("init", "--quiet"), ("add", "--all"), (*who, "commit", "--quiet", "--no-gpg-sign", "--message", "made")):
+        author.good("git", *command, cwd=plugin)
+
+    told = author.new("tiny", "--update", "--kind", "actions")
+
+    assert told["provides"] == ["models", "routes", "actions", "schedules"]
+    assert (steps / "0001_init.py").read_text() == first
+    assert 'down_revision = "0001"' in (steps / "0002_readings.py").read_text()
 
 
 def test_new__hub_from_a_wheel__brings_the_template_along(author: Author) -> None:

@@ -133,7 +133,7 @@ def test_counter__that_begins_anew_is_no_negative_growth() -> None:
     assert board.look(again) == [("dead", "firing")]
 
 
-@pytest.mark.shows("LK-69", "LK-70", "LK-72", "TL-172c")
+@pytest.mark.shows("LK-69", "LK-70", "LK-72", "TL-172c", "TL-172e")
 def test_hub__watches_what_the_products_ask_for() -> None:
     limits = {rule.name: (rule.above, rule.below) for rule in HUB_RULES}
     assert problems_of(HUB_RULES) == []
@@ -142,6 +142,7 @@ def test_hub__watches_what_the_products_ask_for() -> None:
     assert limits["error-rate"] == (0.01, None)
     assert limits["database-busy"] == limits["cpu"] == limits["memory"] == (0.8, None)
     assert limits["slow"] == limits["database-slow"] == (0.5, None)
+    assert limits["refused-credentials"] == (300, None)
 
 
 @pytest.mark.shows("LR-123d")

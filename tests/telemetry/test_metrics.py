@@ -19,7 +19,7 @@ def sample(found: dict[Any, float], name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-@pytest.mark.shows("LK-67", "LR-142", "LK-73", "PX-84", "PX-90", "LW-77")
+@pytest.mark.shows("LK-67", "LR-142", "LK-73", "PX-84", "PX-90", "LW-77", "TL-171")
 def test_requests__are_measured_by_template_never_by_path(world: Any) -> None:
     anonymous = world.hub.client()
     for name in ("apple", "pear", "fig", "broken"):

@@ -59,11 +59,12 @@ def new(
       luminai plugins new quiet-oracle
       luminai plugins new quiet-oracle --kind persona --kind routes --defaults
       luminai plugins new quiet-oracle --update
+      luminai plugins new quiet-oracle --update --kind actions
     """
     given = {"plugin_id": plugin_id, "title": title, "summary": summary, "license": license_, "author": author}
     answers: dict[str, str] = {name: value for name, value in given.items() if value is not None}
-    if kinds:
-        answers |= {kind.replace("-", "_"): str(kind in kinds).lower() for kind in KINDS}
+    if kinds:  # an update adds
+        answers |= {kind.replace("-", "_"): str(kind in kinds).lower() for kind in (kinds if update else KINDS)}
     if defaults or update:
         answers |= {"plugin_id": _id_from(destination)} if not update and not plugin_id and not template else {}
     elif not sys.stdin.isatty():
