@@ -15,7 +15,7 @@ from luminai.contracts.runtime import Event, Subscription
 from luminai.data.event_log import Origin, Published
 from luminai.data.tables_jobs import jobs
 from luminai.host.durable import DeclaredDelivery
-from luminai.host.job_worker import HUB
+from luminai.host.job_attempts import HUB
 from luminai.host.own_work import Replay, put_replay
 from luminai.testing.clock import FrozenClock
 from luminai.testing.conformance.bench import Bench
