@@ -172,7 +172,7 @@ def test_compute__past_its_deadline_is_killed(on_hub: Any, tmp_path: Path) -> No
         pid = (await ask("next"))["output"]["pid"]
         late = await ask(str(tmp_path / "pid"), action="short")
         assert (late["state"], late["error_code"]) == ("dead", "deadline-exceeded")
-        assert not is_there(pid)
+        await holds(lambda: not is_there(pid))
 
     on_hub(test)
 
