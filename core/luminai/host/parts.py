@@ -50,7 +50,7 @@ async def open_parts(hub: Hub) -> None:
     hub.limits = Limits(hub.settings.limits, hub.rates)
     hub.keys = KeyStore(hub.database, hub.clock, hub.audit, settings=hub.settings)
     hub.desired = DesiredStore(hub.database, hub.clock, hub.audit)
-    hub.nodes = NodeRegistry(hub.database, hub.clock)
+    hub.nodes = NodeRegistry(hub.database, hub.clock, hub.settings.hub.roles)
     hub.ignored = IgnoredRepairs(hub.database, hub.clock)
     hub.webhooks = WebhookWorker(
         Inbox(hub.database, hub.clock, hub.vault), hub.clock, lambda: hub.generation, is_alone=hub.database.dialect == "sqlite"

@@ -131,8 +131,7 @@ class AlertBoard:
     @property
     def open(self) -> list[Alert]:
         """What is pending or fires, the worst first."""
-        rank = {"critical": 0, "warning": 1, "notice": 2}
-        return sorted(self._open.values(), key=lambda one: (one.state != "firing", rank[one.severity], one.id))
+        return worst_first(self._open.values())
 
     def round(self, families: Iterable[Family], now: datetime, monotonic: float) -> list[Alert]:
         """Look at every rule, and return the alerts that began to fire or were resolved."""
@@ -177,6 +176,12 @@ class AlertBoard:
         )
         self._open[alert_id] = alert
         return alert, fires and (known is None or known.state != "firing")
+
+
+def worst_first(alerts: Iterable[Alert]) -> list[Alert]:
+    """Return alerts in the order in which people should look at them."""
+    rank = {"critical": 0, "warning": 1, "notice": 2}
+    return sorted(alerts, key=lambda one: (one.state != "firing", rank[one.severity], one.id))
 
 
 def _is_too_much(rule: AlertRule, value: float) -> bool:
