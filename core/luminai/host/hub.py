@@ -242,6 +242,7 @@ class Hub:
         await self.database.close()
         if self._starts is not None:
             self._starts.went_well()
+            self._starts.close()
         if self._access_log is not None:
             self._access_log.close()
 

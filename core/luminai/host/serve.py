@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from msgspec.structs import replace
 
 from luminai.config.layers import Configuration
 from luminai.contracts.errors import Conflict, HubError
@@ -75,8 +76,10 @@ class _Server(uvicorn.Server):
 
     def __init__(self, hub: Hub, listener: socket.socket, failure: list[Exception], *, announce: bool) -> None:
         sockets: Any = _socket_protocol
-        server = hub.settings.server
-        maker: Any = partial(Connection, hub.settings.connections, Counter(), Bodies())
+        server, limits = hub.settings.server, hub.settings.connections
+        if server.proxies:  # every connection is the proxy's, and only it knows whose
+            limits = replace(limits, per_address=0)
+        maker: Any = partial(Connection, limits, Counter(), Bodies())
         super().__init__(
             uvicorn.Config(
                 hub.edge,
