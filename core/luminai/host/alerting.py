@@ -89,8 +89,9 @@ class Alerting:
             tell = await self._record.turn(self.board.open, self._unsure(clock.monotonic()), self._put_all_letters)
         except HubError as error:
             tell = changes
-            for name, alert in ((name, alert) for alert in changes for name, _ in self._channels("mail", alert)):
-                self._did_not_reach(name, alert, error)
+            for alert in changes:
+                for name, _ in self._channels("mail", alert):
+                    self._did_not_reach(name, alert, error)
         for alert in tell:
             for name, channel in self._channels("webhook", alert):
                 self._send(name, channel, alert)

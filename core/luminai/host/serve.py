@@ -179,7 +179,7 @@ async def _announce(hub: Hub, listener: socket.socket) -> None:
         lines.append(f"SAFE MODE ({hub.safe_mode}): only hub.safe-plugins run. Correct the cause (`luminai repairs list`) and start again.")
     if hub.report.degraded:
         lines += ["Some plugins do not run:", render(hub.report)]
-    token = await hub.keys.offer_setup()
+    token = await hub.keys.offer_setup() if "web" in hub.settings.hub.roles else None  # nobody could redeem it at a worker
     if token:
         lines.append(f"No key exists yet. To become the operator, run `luminai setup` within 15 minutes with this token: {token}")
     lines.append("Press Ctrl-C to stop.")
