@@ -131,7 +131,14 @@ class Fleet:
         import asyncpg
 
         async def ask() -> list[Any]:
-            connection = await asyncpg.connect(self.database_url)
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        connection = await asyncpg.connect(self.database_url)
+                    except asyncpg.TooManyConnectionsError:  # other tests use the server too
+                        await asyncio.sleep(0.1)
+                    else:
+                        break
             try:
                 return [tuple(row) for row in await connection.fetch(statement)]
             finally:

@@ -26,6 +26,7 @@ from luminai.host.start_checks import check_start
 from luminai.http.server.bodies import Bodies
 from luminai.http.server.connection import SWEEP_SECONDS, Connection
 from luminai.telemetry.access import AccessLog
+from luminai.telemetry.descriptors import raise_limit
 from luminai.telemetry.logs import set_up_logging
 
 EXIT_REQUIRED = 3
@@ -58,6 +59,7 @@ def serve(
     as_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
     set_up_logging(settings.log.level, as_json=as_json, hides_words=settings.hub.environment != "development")
     check_start(config)
+    raise_limit()
     listener = _listen(settings.server.host, settings.server.port)
     hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json), only=only, safe=safe, start_log=True, reread=read)
     failure: list[Exception] = []
