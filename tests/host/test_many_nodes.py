@@ -41,7 +41,6 @@ def fleet(_migrated: str, redis_url: str, tmp_path_factory: pytest.TempPathFacto
 def is_one_hub(fleet: Fleet) -> None:
     """Look at all that must hold wherever it is asked."""
     people(fleet)
-    limits(fleet)
     rooms(fleet)
     caches(fleet)
     generations(fleet)
@@ -147,6 +146,7 @@ def fires_once(fleet: Fleet) -> None:
 
 
 def test_processes__are_one_hub(fleet: Fleet) -> None:
+    limits(fleet)
     is_one_hub(fleet)
     until(lambda: fleet.rows("SELECT 1 FROM core__jobs WHERE action = 'tick' OFFSET 2"))
     fires_once(fleet)
@@ -179,6 +179,7 @@ def begin_again(fleet: Fleet, nodes: Sequence[Node]) -> None:
 @pytest.mark.crash
 def test_four_processes_of_which_every_one_is_killed__lose_nothing(own_postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     with serving_fleet(tmp_path, own_postgres_url, redis_url, webs=2, workers=2) as fleet:
+        limits(fleet)
         is_one_hub(fleet)
         for pair in zip(fleet.webs, fleet.workers, strict=True):
             for how in (signal.SIGKILL, signal.SIGTERM):

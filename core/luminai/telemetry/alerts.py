@@ -16,6 +16,7 @@ from luminai.telemetry.figures import Family, Labels, Spread, Value, quantile
 
 MAX_GROUPS: Final = 50
 MAX_ENDED: Final = 200
+MAX_ID: Final = 400
 _STEPS: Final = 60
 """Into so many steps the time is cut that a rule looks back on."""
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -157,7 +158,7 @@ class AlertBoard:
         """Note it, and tell whether it begins to fire now."""
         rule = watch.rule
         labels = dict(zip(rule.by, group, strict=True))
-        alert_id = watch.name + (f":{','.join(group)}" if group else "")
+        alert_id = (watch.name + (f":{','.join(group)}" if group else ""))[:MAX_ID]
         known = self._open.get(alert_id)
         began = self._began.setdefault(alert_id, monotonic)
         fires = monotonic - began >= rule.hold
