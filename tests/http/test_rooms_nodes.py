@@ -186,6 +186,26 @@ def test_memory__forgets_rooms_that_were_quiet__and_never_takes_an_old_id_for_a_
     in_log(log, work)
 
 
+def test_end__in_the_middle_of_telling_and_hearing__is_an_end(redis_url: str) -> None:
+    async def main() -> None:
+        log = RedisLog(redis_url, uuid4().hex)
+        resumed = asyncio.Event()
+        log.resumed = resumed.set
+        for turns in range(40):
+            resumed.clear()
+            running = asyncio.create_task(log.run())
+            await asyncio.wait_for(resumed.wait(), 20)
+            for number in range(5):
+                log.append("a.b", "k", b"%d" % number, KEPT)
+            for _ in range(turns % 12):  # so that it meets each place of a call
+                await asyncio.sleep(0)
+            running.cancel()
+            assert (await asyncio.wait([running], timeout=20))[0], f"it goes on after {turns} turns"
+        await log.close()
+
+    asyncio.run(main())
+
+
 def test_redis_away__messages_wait_and_readers_hear_that_something_may_be_missing(tmp_path: Path) -> None:
     command = shutil.which("redis-server")
     if command is None:

@@ -65,7 +65,7 @@ class ConnectionSettings(_Table, frozen=True):
     upload_seconds: Annotated[float, Meta(gt=0, le=86_400, description="The same for a body of more than 1 MiB.")] = 600.0
     unread_seconds: Annotated[float, Meta(gt=0, le=3600, description="How long an answer may wait for a client that does not read it.")] = 60.0
     total: Annotated[int, Meta(ge=1, le=100_000, description="Open at once.")] = 2000
-    per_address: Annotated[int, Meta(ge=0, le=100_000, description="Open at once from one address; 0 for no limit.")] = 100
+    per_address: Annotated[int, Meta(ge=0, le=100_000, description="Open at once from one address; 0 for no limit, as behind proxies.")] = 100
     streams_per_person: Annotated[
         int, Meta(ge=0, le=100_000, description="Sockets and event streams of one person or service open at once in a process; 0 for no limit.")
     ] = 10

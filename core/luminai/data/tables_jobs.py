@@ -48,6 +48,7 @@ jobs: Final = Table(
     Column("error", String(500), nullable=False),
     Column("created_at", UTCDateTime(), nullable=False),
     Column("settled_at", UTCDateTime()),
+    Column("trace", String(55), info={"data": "internal"}),
     UniqueConstraint("plugin", "action", "once"),
     Index("core__jobs_ready_idx", "rank", "id", **_partial("state = 'queued'")),
     Index("core__jobs_queues_idx", "plugin", "action", "rank", "id", **_partial("state = 'queued'")),
@@ -76,7 +77,8 @@ jobs: Final = Table(
 """Jobs. ``input`` and ``output`` are JSON, sealed under the key of ``subject``. ``same`` is the key of the concurrency rule ``rule``, null where
 jobs run side by side: the live index holds at most one of a key. ``rank`` is 9 less the
 priority, so that an index in one direction serves the most urgent and oldest first. ``token`` is the fence of whoever runs it, until ``lease_until``;
-``told_until``: an engine told a worker of it, who is to begin it by then; ``attempts_before`` those before it was requeued."""
+``told_until``: an engine told a worker of it, who is to begin it by then; ``attempts_before`` those before it was requeued. ``trace`` is the
+``traceparent`` of whoever put it, null where no trace was kept."""
 
 job_attempts: Final = Table(
     "core__job_attempts",

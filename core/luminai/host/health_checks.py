@@ -13,6 +13,7 @@ from luminai.contracts.runtime import Health, HealthCheck, HealthState
 from luminai.data.database_health import database_check
 from luminai.host.job_engines import EMBEDDED
 from luminai.host.live_wiring import live_checks
+from luminai.host.worker_check import worker_checks
 from luminai.telemetry.alerts import Watch
 from luminai.telemetry.figures import RequestFigures
 
@@ -66,7 +67,7 @@ def health_checks(hub: Hub, generation: Generation) -> list[tuple[str, HealthChe
     found += [("core", hub.mail.health_check()), ("core", database_check(hub.database))]
     if "worker" in hub.settings.hub.roles and hub.settings.jobs.engine != EMBEDDED:
         found.append(("core", hub.jobs.health_check()))
-    found += [("core", check) for check in live_checks(hub)]
+    found += [("core", check) for check in (*live_checks(hub), *worker_checks(hub))]
     if hub.settings.backup.folder:
         found.append(("core", HealthCheck(name="backup", check=hub.backups.check)))
     return found

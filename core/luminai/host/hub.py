@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -85,6 +84,8 @@ from luminai.work.mail_worker import MailWorker
 from luminai.work.processes import ProcessPool
 
 _log = logging.getLogger("luminai.hub")
+UPKEEP_SECONDS = 5.0
+"""How long a stop waits for what the hub does beside requests."""
 
 
 class StartRefused(HubError):
@@ -221,9 +222,9 @@ class Hub:
         self.stalls.stop()
         for task in self._upkeep:
             task.cancel()
-        for task in self._upkeep:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        late = (await asyncio.wait(self._upkeep, timeout=UPKEEP_SECONDS))[1] if self._upkeep else ()
+        if late:
+            _log.error("stop.upkeep.late", extra={"tasks": len(late)})
         await self.jobs.end_own()
         await self.supervisor.close()
         seconds = self.settings.server.drain_seconds
@@ -242,6 +243,7 @@ class Hub:
         await self.database.close()
         if self._starts is not None:
             self._starts.went_well()
+            self._starts.close()
         if self._access_log is not None:
             self._access_log.close()
 

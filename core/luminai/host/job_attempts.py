@@ -20,6 +20,7 @@ from luminai.host.actions import DeclaredAction
 from luminai.host.job_rooms import JobState
 from luminai.host.job_run import Runner, TellJob
 from luminai.telemetry.figures import Figures
+from luminai.telemetry.spans import current, read_header
 from luminai.work import job_leases as leases
 from luminai.work.job_leases import Claimed, Ran
 from luminai.work.processes import ProcessPool
@@ -128,7 +129,9 @@ class Attempts:
         ran = Ran(version=version, generation=generation.number, worker=self.name, began_at=self._clock.now())
         runner = Runner(self._db, self._vault, self._clock, generation.wiring.decisions.guard, self._processes, tell=self._say)
         work, name = self._attempt(runner, declared, job, ran), f"job {declared.action.name}"
+        place = current.set(read_header(job.trace.encode()) if job.trace is not None else None)  # its span is one of the trace of whoever put it
         task = asyncio.ensure_future(context.spawn(work, name=name) if context is not None else asyncio.create_task(work, name=f"{HUB}:{name}"))
+        current.reset(place)
         self._running[job.id] = (job, task)
 
         def end(_: object) -> None:
@@ -178,4 +181,6 @@ class Attempts:
             "generation": ran.generation,
             "worker": ran.worker,
         }
+        if (place := current.get()) is not None:
+            extra["trace"] = place.trace
         _log.info("job", extra=extra)

@@ -68,7 +68,7 @@ _ATTEMPT: Final = insert(job_attempts)
 class Claimed(Struct, frozen=True, kw_only=True):
     """A job in the hands of a worker. ``attempt`` counts all there were, ``tries`` those since it was requeued; ``run_at`` is when it might
     have run; ``spot`` is where its row lay on PostgreSQL when it was taken; ``input`` is opened, None when its key was destroyed. A delivery
-    has an ``event`` instead, None when the log no longer holds it.
+    has an ``event`` instead, None when the log no longer holds it. ``trace`` is the ``traceparent`` of whoever put it.
     """
 
     id: str
@@ -86,6 +86,7 @@ class Claimed(Struct, frozen=True, kw_only=True):
     spot: str = ""
     input: bytes | None
     event: Published | None = None
+    trace: str | None = None
 
     @property
     def is_delivery(self) -> bool:
@@ -172,6 +173,7 @@ def claim(
             spot=spots.get(row.id, ""),
             input=_opened(session, vault, row) if row.input is not None else None,
             event=events.get(event_of(row.trigger) or ""),
+            trace=row.trace,
         )
         for row in taken
     ]
