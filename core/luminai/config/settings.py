@@ -181,8 +181,6 @@ class JobSettings(_Table, frozen=True):
             description="How word of due jobs reaches workers: embedded, or the name of an engine of a plugin, which every process then needs.",
         ),
     ] = "embedded"
-    processes: Annotated[int, Meta(ge=1, le=64, description="Processes beside this one for what needs a core for itself.")] = 2
-    process_megabytes: Annotated[int, Meta(ge=64, le=65_536, description="Most memory of each, as address space.")] = 1024
 
 
 class CacheSettings(_Table, frozen=True):
