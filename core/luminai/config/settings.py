@@ -124,6 +124,10 @@ class LogSettings(_Table, frozen=True):
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is written.")] = "info"
     format: Annotated[Literal["auto", "json", "text"], Meta(description="auto: text on a terminal, JSON lines elsewhere.")] = "auto"
+    folder: Annotated[
+        str, Meta(max_length=4096, description="Folder of a second copy, a file of JSON lines a day, relative to config.toml. Empty: none.")
+    ] = ""
+    keep_days: Annotated[int, Meta(ge=1, le=3650, description="Days of which the files there are kept.")] = 30
 
 
 class AuditSettings(_Table, frozen=True):

@@ -68,6 +68,8 @@ def health_checks(hub: Hub, generation: Generation) -> list[tuple[str, HealthChe
     if "worker" in hub.settings.hub.roles and hub.settings.jobs.engine != EMBEDDED:
         found.append(("core", hub.jobs.health_check()))
     found += [("core", check) for check in (*live_checks(hub), *worker_checks(hub))]
+    if hub.log_copy is not None:
+        found.append(("core", HealthCheck(name="log", check=hub.log_copy.check)))
     if hub.settings.backup.folder:
         found.append(("core", HealthCheck(name="backup", check=hub.backups.check)))
     return found

@@ -73,6 +73,7 @@ from luminai.identity.tickets import Tickets
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.clock import SystemClock
 from luminai.telemetry.health import HealthBoard
+from luminai.telemetry.log_copy import LogCopy
 from luminai.telemetry.stalls import StallWatch
 from luminai.telemetry.trace import Tracer
 from luminai.work.cache import HubCache
@@ -276,6 +277,11 @@ class Hub:
     def access_lines_dropped(self) -> int:
         """Lines that the access log had no room for."""
         return self._access_log.dropped if self._access_log is not None else 0
+
+    @property
+    def log_copy(self) -> LogCopy | None:
+        """Where a second copy of the log goes."""
+        return self._access_log.copy if self._access_log is not None else None
 
     @property
     def uptime(self) -> float:

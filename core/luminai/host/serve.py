@@ -27,6 +27,7 @@ from luminai.http.server.bodies import Bodies
 from luminai.http.server.connection import SWEEP_SECONDS, Connection
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.descriptors import raise_limit
+from luminai.telemetry.log_copy import LogCopy
 from luminai.telemetry.logs import set_up_logging
 
 EXIT_REQUIRED = 3
@@ -57,11 +58,12 @@ def serve(
     config = config or read()
     settings = config.settings
     as_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
-    set_up_logging(settings.log.level, as_json=as_json, hides_words=settings.hub.environment != "development")
+    copy = LogCopy(config.base_dir / settings.log.folder, keep_days=settings.log.keep_days) if settings.log.folder else None
+    set_up_logging(settings.log.level, as_json=as_json, hides_words=settings.hub.environment != "development", copy=copy)
     check_start(config)
     raise_limit()
     listener = _listen(settings.server.host, settings.server.port)
-    hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json), only=only, safe=safe, start_log=True, reread=read)
+    hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json, copy=copy), only=only, safe=safe, start_log=True, reread=read)
     failure: list[Exception] = []
     server = _Server(hub, listener, failure, announce=announce)
     server.run(sockets=[listener])

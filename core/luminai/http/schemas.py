@@ -70,7 +70,8 @@ class Schemas(OpenAPISchemaPlugin):
                 if isinstance(operation, dict) and "requestBody" in operation:
                     _bound(operation["requestBody"], components, sent, anything)
         filled.setdefault("components", {})["schemas"] = components
-        return published(filled)
+        done: dict[str, Any] = published(filled)
+        return done
 
 
 @dataclass
