@@ -101,6 +101,7 @@ class PgQueuerEngine:
         tidy = asyncio.get_running_loop().create_task(self._tidy())
         try:
             await manager.run(
+                dequeue_timeout=STALE,
                 batch_size=batch,
                 max_concurrent_tasks=2 * batch,
                 heartbeat_timeout=STALE,
