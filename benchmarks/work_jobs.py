@@ -1,18 +1,21 @@
 """Durable jobs of a real hub, each of which inserts a row and is done in the same transaction: CPU, latency, and the head of a long queue."""
 
 import asyncio
+import os
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from textwrap import dedent
 from uuid import uuid4
 
 from sqlalchemy import insert, text
 
+from luminai import Actor
 from luminai.data.ids import new_id
 from luminai.data.tables_jobs import jobs
 from luminai.host.discovery import InstalledPlugin, installed_plugins
@@ -43,7 +46,8 @@ PLUGIN = """
                     job.finish(session, given)
                 await db.write(unit)
                 return given
-            return [Action(name="run", summary="A row.", input=Given, output=Given, run=run, scope="bench:run")]
+            kinds = dict(input=Given, output=Given, run=run, scope="bench:run")
+            return [Action(name="run", summary="A row.", **kinds), Action(name="held", summary="The same, which waits.", **kinds)]
         @hookimpl
         async def start(self, ctx):
             self.ctx = ctx
@@ -59,6 +63,9 @@ provides = ["actions"]
 scopes = { "bench:run" = "Run." }
 """
 CHUNK = 5000
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / ".venv-bench" / "bin" / "python"
+ACTOR = Actor("bench", "hub", frozenset({"hub:jobs"}), "bench")
 ENGINES = ("sqlite", "postgresql", "pgqueuer", "saq")
 
 
@@ -130,8 +137,12 @@ class Bench:
             await asyncio.sleep(0.01)
         return found
 
+    async def best(self, first: int) -> float:
+        """Return jobs a second, the best of three times 300."""
+        return max([(await self.rate(first + 1000 * turn, 300))[0] for turn in range(3)])
+
     async def fill(self, count: int) -> None:
-        """Write so many queued jobs behind all others, least urgent, of the same action."""
+        """Write so many queued jobs behind all others, least urgent, of an action that is paused: what stands before it is looked for past them."""
         sealed = {}
 
         def unit(first: int, session):
@@ -163,6 +174,8 @@ class Bench:
             session.execute(insert(jobs), rows)
 
         now = self.hub.clock.now()
+        await self.hub.job_pauses.pause("bench.held", "a benchmark", by=ACTOR)
+        self.hub.jobs.reconsider()
         for first in range(0, count, CHUNK):
             await self.hub.database.write(lambda session, first=first: unit(first, session), timeout=120)
         await self.hub.database.migrate(lambda connection: connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("ANALYZE")))
@@ -178,8 +191,6 @@ async def measure(engine: str, count: int, backlog: int, server: str) -> None:
 
 
 async def on(folder: Path, engine: str, url: str, count: int, backlog: int) -> None:
-    import os
-
     os.environ |= {"BENCH_URL": url or "none", "BENCH_REDIS": REDIS}
     config = {"engine-pgqueuer": {"url": "env:BENCH_URL"}, "engine-saq": {"url": "env:BENCH_REDIS", "queue": f"bench-{uuid4().hex[:8]}"}}
     more = [f"engine-{engine}"] if engine in ("pgqueuer", "saq") else []
@@ -196,9 +207,25 @@ async def on(folder: Path, engine: str, url: str, count: int, backlog: int) -> N
             flush=True,
         )
         if backlog:
-            before = [await bench.rate(1_000_000 * turn, 500) for turn in (1, 2, 3)]
-            await bench.hub.job_pauses.pause("bench.none", "", by=OPERATOR)
+            before = await bench.best(1_000_000)
             await bench.fill(backlog)
+            after = await bench.best(2_000_000)
+            print(
+                f"{engine:<11} head of the queue: {before:.0f} jobs/s on an empty table, {after:.0f} before {backlog:,} that wait: {after / before:.0%}",
+                flush=True,
+            )
+
+
+async def beside(peer: str, server: str, count: int) -> None:
+    async with database(server) if server else nullcontext("") as url:
+        command = [str(PEERS), str(Path(__file__).parent / "work_peers.py"), peer, url, str(count)]
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+        await process.wait()
+
+
+def packages() -> str:
+    """Return where the engines' packages are found too."""
+    return os.pathsep.join([os.environ.get("PYTHONPATH", ""), *map(str, (ROOT / ".venv-engines" / "lib").glob("python*/site-packages"))])
 
 
 def rss() -> float:
@@ -206,7 +233,21 @@ def rss() -> float:
 
 
 def run(engines: list[str], count: int, backlog: int, server: str) -> None:
-    """Print the figures."""
+    """Print the figures; each engine and each peer in a process of its own."""
+    if len(engines) != 1:
+        here = [sys.executable, str(Path(__file__).parent / "work.py"), "jobs"]
+        for engine in engines or ENGINES:
+            subprocess.run([*here, engine, str(count), str(backlog)], env=os.environ | {"PYTHONPATH": packages()}, check=False)
+        if PEERS.exists():
+            for peer, kind in (
+                ("procrastinate", "postgresql"),
+                ("saq", "postgresql"),
+                ("dbos", "postgresql"),
+                ("dbos", "sqlite"),
+                ("huey", "sqlite"),
+            ):
+                asyncio.run(beside(peer, server if kind == "postgresql" else "", count))
+        return
     for engine in engines:
         asyncio.run(measure(engine, count, backlog, server))
         for module in ("luminai_bench.plugin", "luminai_bench"):

@@ -26,7 +26,9 @@ ended: set[int] = set()
 
 
 def store(url: str, folder: str):
-    return create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://") if url else f"sqlite+aiosqlite:///{folder}/rows.sqlite3", pool_size=SLOTS)
+    return create_async_engine(
+        url.replace("postgresql://", "postgresql+asyncpg://") if url else f"sqlite+aiosqlite:///{folder}/rows.sqlite3", pool_size=SLOTS
+    )
 
 
 async def work(engine, number: int) -> None:
@@ -43,7 +45,7 @@ async def figures(name: str, count: int, put_all, put_one) -> None:
     for number in range(10_000_000, 10_000_150):
         at = time.perf_counter()
         await put_one(number)
-        while number not in ended:
+        while number not in ended:  # noqa: ASYNC110 - as for ours
             await asyncio.sleep(0.01)
         late.append((began[number] - at) * 1000)
         await asyncio.sleep(0.01)
@@ -51,7 +53,10 @@ async def figures(name: str, count: int, put_all, put_one) -> None:
     at, cpu = time.perf_counter(), time.process_time()
     await run(0, count, put_all)
     took, cpu = time.perf_counter() - at, time.process_time() - cpu
-    print(f"{name:<24} {count / took:>5.0f} jobs/s, own CPU {1000 * cpu / count:.2f} ms a job, enqueue to start p50 {p[49]:.1f} p95 {p[94]:.1f} ms", flush=True)
+    print(
+        f"{name:<24} {count / took:>5.0f} jobs/s, own CPU {1000 * cpu / count:.2f} ms a job, enqueue to start p50 {p[49]:.1f} p95 {p[94]:.1f} ms",
+        flush=True,
+    )
 
 
 async def run(first: int, count: int, put_all) -> None:
@@ -95,7 +100,7 @@ async def saq(url: str, folder: str, count: int) -> None:
         await connection.run_sync(METADATA.create_all)
 
     class Quiet(Worker):
-        SIGNALS = []
+        SIGNALS = ()
 
     async def job(_, *, number: int) -> None:
         await work(engine, number)
@@ -157,7 +162,7 @@ async def huey(_: str, folder: str, count: int) -> None:
         ended.add(number)
 
     consumer = queue.create_consumer(workers=SLOTS, periodic=False, initial_delay=0.01, max_delay=0.02, backoff=1.1)
-    consumer._set_signal_handlers = lambda: None
+    consumer._set_signal_handlers = lambda: None  # noqa: SLF001 - the process is not its own
     consumer.start()
 
     async def put_all(some) -> None:
@@ -169,7 +174,7 @@ async def huey(_: str, folder: str, count: int) -> None:
     engine.dispose()
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and len(sys.argv) == 4:
     peer, url, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         asyncio.run({"procrastinate": procrastinate, "saq": saq, "dbos": dbos, "huey": huey}[peer](url, folder, jobs))

@@ -84,6 +84,11 @@ class JobDispatch:
         if self._put is not None:
             self._put()
 
+    def reconsider(self) -> None:
+        """What is paused, or to be cancelled, has changed: learn that before anything else begins."""
+        self._found = 0
+        self.wake()
+
     def look(self) -> None:
         """Look at the ledger now. May be called in any thread."""
         if self._loop is not None:

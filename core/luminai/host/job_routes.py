@@ -68,7 +68,7 @@ def _own(hub: Hub) -> Sequence[Any]:
         actor = signed_in(request)
         found = await hub.job_list.cancel(job, subject=whose(actor), by=actor)
         hub.job_rooms.tell(found.id, JobState(found.state))
-        hub.jobs.wake()
+        hub.jobs.reconsider()
         return found
 
     return [list_jobs, show_job, show_history, cancel_job]
@@ -120,13 +120,15 @@ def _pauses(hub: Hub) -> Sequence[Any]:
     @post("/api/admin/job-pauses", opt=policy(SCOPE, step_up=True), status_code=200)
     async def pause_jobs(request: AnyRequest, data: JSONBody[PauseRequest]) -> Pause:
         """Have no more jobs begin; those that run go on."""
-        return await hub.job_pauses.pause(data.target, data.reason, by=signed_in(request))
+        found = await hub.job_pauses.pause(data.target, data.reason, by=signed_in(request))
+        hub.jobs.reconsider()
+        return found
 
     @post("/api/admin/job-pauses/resume", opt=policy(SCOPE, step_up=True), status_code=204)
     async def resume_jobs(request: AnyRequest, data: JSONBody[PauseRequest]) -> None:
         """Let jobs begin again."""
         await hub.job_pauses.resume(data.target, by=signed_in(request))
-        hub.jobs.wake()
+        hub.jobs.reconsider()
 
     return [list_pauses, pause_jobs, resume_jobs]
 

@@ -59,7 +59,7 @@ PLUGIN: Final = """
                         ctx.actions.put(session, f"probe.{given.action}", put, priority=given.priority)
                     job.finish(session, Given())
                 await ctx.db.as_system().write(unit)
-            kinds = dict(scope="probe:run", input=Given, output=Given)
+            kinds = dict(scope="probe:run", input=Given, output=Given, retries=20, backoff=0.1)
             return [
                 Action(name="effect", summary="One effect.", run=effect, **kinds),
                 Action(name="single", summary="One effect, one at a time.", run=effect, at_once=1, **kinds),

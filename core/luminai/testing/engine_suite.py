@@ -81,8 +81,8 @@ class EngineContract:
 
     def test_many_at_once__are_done_once_each(self, fleet: Fleet) -> None:
         fleet.serve()
-        put(fleet, "many", number=10_000, count=150)
-        assert_done_once(fleet, 10_000, 150)
+        put(fleet, "many", number=10_000, count=100)
+        assert_done_once(fleet, 10_000, 100)
 
     def test_later__is_not_begun_before_its_moment(self, fleet: Fleet) -> None:
         fleet.serve()
@@ -99,7 +99,8 @@ class EngineContract:
         fleet.wait_for(lambda: len(jobs(fleet, "single", "queued")) == 10)
         fleet.send("POST", "/api/admin/job-pauses/resume", {"target": "probe.single"})
         fleet.wait_for(lambda: len(effects(fleet, 30_000, 102)) == 10)
-        assert {int(one[0]) for one in sorted(effects(fleet, 30_000, 102), key=lambda one: one[2])[:2]} == {30_100, 30_101}
+        order = [int(one[0]) for one in sorted(effects(fleet, 30_000, 102), key=lambda one: one[2])]
+        assert max(order.index(30_100), order.index(30_101)) < 5, "the last that came are of the first half: an engine keeps the order roughly"
 
     def test_cancel__ends_what_runs_and_keeps_what_waits_from_running(self, fleet: Fleet) -> None:
         fleet.serve()
@@ -125,7 +126,7 @@ class EngineContract:
     def test_plugin_without_room__does_not_keep_others_waiting(self, fleet: Fleet) -> None:
         fleet.serve()
         fleet.send("PUT", "/api/admin/plugins/late/desired", {"enabled": True})
-        put(fleet, "many", number=60_000, count=10, seconds=2)
+        put(fleet, "many", number=60_000, count=10, seconds=1)
         fleet.wait_for(lambda: len(jobs(fleet, "effect", "running")) == 5)
         job = fleet.send("POST", "/api/actions/late.run", {})["id"]  # an action that came while the hub ran
         fleet.wait_for(lambda: state(fleet, job) == "succeeded")
@@ -134,22 +135,23 @@ class EngineContract:
 
     def test_told_again__is_done_once(self, fleet: Fleet, world: EngineWorld) -> None:
         fleet.serve()
-        put(fleet, "many", number=70_000, count=60, action="single", seconds=0.01)
-        for done in (5, 15, 25, 35):
-            fleet.wait_for(lambda done=done: len(effects(fleet, 70_000, 60)) >= done)  # type: ignore[misc]
+        put(fleet, "many", number=70_000, count=30, action="single")
+        for done in (5, 10, 15):
+            fleet.wait_for(lambda done=done: len(effects(fleet, 70_000, 30)) >= done)  # type: ignore[misc]
             if world.deliver_again is not None:
                 world.deliver_again()
-        assert_done_once(fleet, 70_000, 60)
+        assert_done_once(fleet, 70_000, 30)
 
     def test_disturbed__goes_on(self, fleet: Fleet, world: EngineWorld) -> None:
         fleet.serve()
-        put(fleet, "many", number=80_000, count=150, seconds=0.01)
-        for done in (20, 80):
-            fleet.wait_for(lambda done=done: len(effects(fleet, 80_000, 150)) >= done)  # type: ignore[misc]
+        put(fleet, "many", number=80_000, count=80, seconds=0.01)
+        for done in (10, 40):
+            fleet.wait_for(lambda done=done: len(effects(fleet, 80_000, 80)) >= done)  # type: ignore[misc]
             if world.disturb is not None:
                 world.disturb()
-        assert_done_once(fleet, 80_000, 150)
+        assert_done_once(fleet, 80_000, 80)
 
+    @pytest.mark.slow
     def test_killed__loses_none_and_doubles_none(self, fleet: Fleet) -> None:
         kill_while_it_works(fleet, first=100_000, count=150, kills=1)
 
@@ -157,15 +159,23 @@ class EngineContract:
     def test_killed_five_times_in_5000__loses_none_and_doubles_none(self, fleet: Fleet) -> None:
         kill_while_it_works(fleet, first=200_000, count=5000, kills=5)
 
+    @pytest.mark.slow
     def test_one_of_two_killed__the_other_takes_up_its_work(self, fleet: Fleet, world: EngineWorld) -> None:
         if not world.database_url:
             fleet.serve()
             return  # one process has a SQLite file to itself
-        first, second = fleet.serve(2)
-        put(fleet, "many", number=300_000, count=200, seconds=0.02)
-        fleet.wait_for(lambda: {int(one[1]) for one in effects(fleet, 300_000, 200)} == {first.pid, second.pid})
+        _, second = fleet.serve(2)
+        rounds = iter(range(300_000, 302_000, 20))
+
+        def takes_part() -> bool:
+            """Put some more until the second process has done some of it."""
+            put(fleet, "many", number=next(rounds), count=20, seconds=0.05)
+            return any(int(one[1]) == second.pid for one in effects(fleet, 300_000, 2000))
+
+        fleet.wait_for(takes_part)
+        count = next(rounds) - 300_000
         second.kill()
-        assert_done_once(fleet, 300_000, 200)
+        assert_done_once(fleet, 300_000, count)
 
 
 def put(fleet: Fleet, action: str, /, *, run_at: datetime | None = None, **given: Any) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -21,6 +22,10 @@ from uuid import uuid4
 T = TypeVar("T")
 SECONDS: Final = 60.0
 """Longest wait for anything."""
+
+
+class NotNow(AssertionError):
+    """The hub answers that it cannot, for now (503)."""
 
 
 class Node:
@@ -117,6 +122,7 @@ class Fleet:
         """Ask the oldest process as the hub's operator; return the answer's JSON.
 
         Raises:
+            NotNow: it cannot, for now.
             AssertionError: it refuses.
         """
         address = urlsplit(self.nodes[0].url)
@@ -130,17 +136,21 @@ class Fleet:
             raw = answer.read()
         finally:
             connection.close()
+        if answer.status == 503:
+            raise NotNow(raw)
         assert answer.status < 300, raw
         return json.loads(raw) if raw else None
 
     def wait_for(self, look: Callable[[], T], *, seconds: float = SECONDS) -> T:
-        """Return the first answer of ``look`` that is true.
+        """Return the first answer of ``look`` that is true; while the hub cannot answer there is none.
 
         Raises:
             AssertionError: there is none in time.
         """
         end = time.monotonic() + seconds
-        while not (found := look()):
+        while True:
+            with contextlib.suppress(NotNow):
+                if found := look():
+                    return found
             assert time.monotonic() < end, "not in time"
             threading.Event().wait(0.02)
-        return found

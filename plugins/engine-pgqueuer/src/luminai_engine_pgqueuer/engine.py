@@ -19,8 +19,9 @@ ENTRYPOINT: Final = "job"
 MOST: Final = 100
 CONNECT_SECONDS: Final = 5.0
 COMMAND_SECONDS: Final = 10.0
-STALE: Final = timedelta(seconds=30)
-"""A message in the hands of a worker that is gone is picked up again after that; by then the ledger may have told others."""
+STALE: Final = timedelta(seconds=5)
+"""A message in the hands of a worker that is gone is picked up again after that; no worker has one for much longer than a second."""
+AGGREGATE: Final = timedelta(seconds=30)
 TIDY_SECONDS: Final = 600.0
 _SETUP_LOCK: Final = 7_305_118_822
 
@@ -100,11 +101,12 @@ class PgQueuerEngine:
         tidy = asyncio.get_running_loop().create_task(self._tidy())
         try:
             await manager.run(
+                dequeue_timeout=STALE,
                 batch_size=batch,
                 max_concurrent_tasks=2 * batch,
                 heartbeat_timeout=STALE,
                 shutdown_on_listener_failure=True,
-                log_aggregation_interval=STALE,
+                log_aggregation_interval=AGGREGATE,
             )
         finally:
             tidy.cancel()
