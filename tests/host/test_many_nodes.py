@@ -145,6 +145,7 @@ def fires_once(fleet: Fleet) -> None:
     assert len(moments) == len(set(moments)) >= 3
 
 
+@pytest.mark.shows("TL-12")
 def test_processes__are_one_hub(fleet: Fleet) -> None:
     limits(fleet)
     is_one_hub(fleet)
