@@ -14,5 +14,5 @@ class SaqConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknow
 
     url: Secret
     queue: Annotated[
-        str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$", description="What the queue is called there; each hub on one Redis needs its own.")
+        str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}\Z", description="What the queue is called there; each hub on one Redis needs its own.")
     ] = "luminai"
