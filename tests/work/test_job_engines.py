@@ -44,7 +44,7 @@ ENGINES = """
 
         async def dispatch(self, work):
             async with work.told(10) as jobs:
-                self.waiting = [job.id for job in jobs]
+                self.waiting += [job.id for job in jobs]
             return len(jobs)
 
         async def serve(self, work):
