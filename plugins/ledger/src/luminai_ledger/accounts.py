@@ -16,7 +16,7 @@ from luminai_ledger.journal import derived, raw
 from luminai_ledger.models import accounts, assets
 from luminai_ledger.moments import micros
 
-Text = Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 
 
 class Guard(IntEnum):
@@ -39,7 +39,7 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         overdraft: How far the guard may be overstepped, in minor units.
     """
 
-    purpose: Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    purpose: Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
     asset: AssetCode
     owner: Text = ""
     tenant: Text = ""

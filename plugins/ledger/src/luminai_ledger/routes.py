@@ -27,14 +27,14 @@ from luminai_ledger.service import Ledger
 OPERATOR = "operator"
 """Scope of the keys of journals that operators post."""
 
-account_path = Annotated[str, PathParameter(pattern=r"^acc_[0-9a-f]{32}$", description="acc_ and 32 hex digits.")]
-transfer_path = Annotated[str, PathParameter(pattern=r"^trf_[0-9a-f]{32}$", description="trf_ and 32 hex digits.")]
-account_cursor = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}$", description="Where the last page ended.")]
-transfer_cursor = Annotated[str | None, QueryParameter(pattern=r"^trf_[0-9a-f]{32}$", description="Where the last page ended.")]
-place_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}$", description="Where the last page ended.")]
-asset_cursor = Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{2,31}$", description="Where the last page ended.")]
+account_path = Annotated[str, PathParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="acc_ and 32 hex digits.")]
+transfer_path = Annotated[str, PathParameter(pattern=r"^trf_[0-9a-f]{32}\Z", description="trf_ and 32 hex digits.")]
+account_cursor = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="Where the last page ended.")]
+transfer_cursor = Annotated[str | None, QueryParameter(pattern=r"^trf_[0-9a-f]{32}\Z", description="Where the last page ended.")]
+place_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}\Z", description="Where the last page ended.")]
+asset_cursor = Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z", description="Where the last page ended.")]
 by_text = Annotated[str | None, QueryParameter(max_length=120, description="Only those with exactly this.")]
-by_account = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}$", description="Only those of this account.")]
+by_account = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="Only those of this account.")]
 at_place = Annotated[int | None, QueryParameter(ge=0, le=2**53 - 1, description="As it was after the transfer at this place.")]
 by_since = Annotated[datetime | None, QueryParameter(description="From this moment on (RFC 3339 with zone).")]
 by_until = Annotated[datetime | None, QueryParameter(description="Before this moment (RFC 3339 with zone).")]

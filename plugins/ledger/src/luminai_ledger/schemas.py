@@ -107,13 +107,13 @@ class PostJournal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     key: Key
     legs: Annotated[tuple[TransferLeg | HoldLeg | PostLeg | Void, ...], Meta(min_length=1, max_length=MAX_POSTED_LEGS)]
-    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 
 
 class ReverseJournal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Takes a journal back, once."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
     code: Code = "ledger.reverse"
     reference: Reference = ""
 
