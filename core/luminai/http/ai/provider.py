@@ -181,8 +181,16 @@ class HttpAIProvider:
     async def asked(self, call: HttpCall, kind: type[T], timeout: float, *, most: int = MAX_REPLY) -> T:
         """Return an answer in JSON as ``kind``. Raises as ``whole``."""
         _, body = await self.whole(call, timeout, most=most)
+        return self.decoded(body, kind)
+
+    def decoded(self, data: bytes, kind: type[T]) -> T:
+        """Return JSON as ``kind``.
+
+        Raises:
+            AIError: it is none, or of another shape (UPSTREAM).
+        """
         try:
-            return msgspec.json.decode(body, type=kind)
+            return msgspec.json.decode(data, type=kind)
         except UNREADABLE:
             raise unreadable() from None
 

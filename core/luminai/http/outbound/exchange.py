@@ -90,10 +90,18 @@ async def send(sessions: Sessions, call: Call, url: str, grants: Iterable[Grant]
 
 
 async def _send_once(session: ClientSession, call: Call, target: Target) -> ClientResponse:
+    async def ask() -> ClientResponse:
+        return await session.request(call.method, target.url, headers=call.headers, data=call.body, allow_redirects=False)
+
     token = opened.set(target.private)
     try:
         with told(target.host):
-            return await session.request(call.method, target.url, headers=call.headers, data=call.body, allow_redirects=False)
+            try:
+                return await ask()
+            except aiohttp.ClientOSError as error:
+                if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError):
+                    raise
+            return await ask()  # the service had closed the kept connection that was taken: no whole request had left
     finally:
         opened.reset(token)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import Struct
 
-from luminai import ChatMessage, ChatRequest, EmbeddingReply, HttpAIProvider, HttpCall, Model, provider_error
+from luminai import AIError, AIErrorKind, ChatMessage, ChatRequest, EmbeddingReply, HttpAIProvider, HttpCall, Model, provider_error
 from luminai_ai_ollama.reader import Reader
 
 
@@ -104,13 +104,13 @@ class OllamaProvider(HttpAIProvider):
         """
         async with self.opened(HttpCall("api/pull", {"model": model, "stream": True}), timeout) as answer:
             async for line in answer.lines():
-                pulling = msgspec.json.decode(line, type=Pulling)
+                pulling = self.decoded(line, Pulling)
                 if pulling.error is not None:
                     raise provider_error(pulling.error)
                 yield pulling
                 if pulling.status == "success":
                     return
-        raise provider_error("cut")
+        raise AIError(AIErrorKind.UPSTREAM, "the connection ended before the model was there")
 
 
 def _messages(messages: Sequence[ChatMessage]) -> list[dict[str, Any]]:
