@@ -15,6 +15,7 @@ from luminai import ChatReader, ChatRequest, EndState, StreamEvent, provider_err
 
 STATES: Final = {
     "STOP": EndState.FINISHED,
+    "FUNCTION_CALL": EndState.FINISHED,  # of stand-ins; the service itself says STOP
     "MAX_TOKENS": EndState.LENGTH,
     **dict.fromkeys(("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII"), EndState.FILTERED),
 }
