@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -60,13 +61,16 @@ class ProviderFaults:
     async def outcome(self, provider: Any, request: ChatRequest | None = None) -> tuple[str, Any]:
         """Return the text that came, and the end or the error."""
         events: list[StreamEvent] = []
+        failure: AIError | None = None
         try:
             async for event in provider.stream(request or self.request()):
                 events.append(event)  # noqa: PERF401 - what came before an error counts
         except AIError as error:
+            failure = error
+        if failure is not None:
             assert events == [], "an error only before the first event"
-            assert PROMPT not in str(error)
-            return "", error
+            assert PROMPT not in str(failure)
+            return "", failure
         assert isinstance(events[-1], End)
         assert not any(isinstance(event, End) for event in events[:-1])
         return "".join(event.text for event in events if isinstance(event, TextDelta)), events[-1]
@@ -91,7 +95,7 @@ class ProviderFaults:
         @given(st.lists(st.integers(0, len(body)), max_size=12))
         def check(places: list[int]) -> None:
             edges = sorted({0, len(body), *places})
-            service.answer = lambda _: [*head(kind=self.kind), *(body[a:b] for a, b in zip(edges, edges[1:], strict=False))]
+            service.answer = lambda _: [*head(kind=self.kind), *(body[a:b] for a, b in pairwise(edges))]
             text, end = runner.run(self.outcome(provider))
             assert (text, end.state, end.usage.origin) == (TEXT, EndState.FINISHED, "reported")
             assert (end.usage.input_tokens, end.usage.output_tokens) == (7, 5)
@@ -164,7 +168,9 @@ class ProviderFaults:
         text, end = self.stream(*self.content(WORDS), *[b"x" * 65_536] * 40)
         assert (text, end.state) == (TEXT, EndState.FAILED)
 
-    @pytest.mark.parametrize("rubbish", [b"{not json", b"\xff\xfe\x00", b'{"choices": "many", "candidates": 7, "message": [], "type": 8}', b"[" * 5000])
+    @pytest.mark.parametrize(
+        "rubbish", [b"{not json", b"\xff\xfe\x00", b'{"choices": "many", "candidates": 7, "message": [], "type": 8}', b"[" * 5000]
+    )
     def test_stream__something_else_in_the_middle__is_failed(self, rubbish: bytes) -> None:
         framed = b"data: " + rubbish + b"\n\n" if self.kind == "text/event-stream" else rubbish + b"\n"
         text, end = self.stream(*self.content(WORDS), framed, *self.ending("stop", (7, 5)))

@@ -137,14 +137,15 @@ from luminai.data.types import JSONText as JSONText
 from luminai.data.types import UTCDateTime as UTCDateTime
 from luminai.data.types import metadata_for as metadata_for
 from luminai.http.ai.errors import provider_error as provider_error
-from luminai.http.ai.listing import list_models_at_start as list_models_at_start
-from luminai.http.ai.listing import model_list_problems as model_list_problems
-from luminai.http.ai.listing import refresh_models_action as refresh_models_action
 from luminai.http.ai.provider import HttpAIProvider as HttpAIProvider
 from luminai.http.ai.provider import HttpCall as HttpCall
 from luminai.http.ai.reader import ChatReader as ChatReader
 from luminai.http.ai.settings import NamedModel as NamedModel
 from luminai.http.ai.settings import ProviderInstance as ProviderInstance
+from luminai.http.ai.upkeep import list_models_at_start as list_models_at_start
+from luminai.http.ai.upkeep import model_list_problems as model_list_problems
+from luminai.http.ai.upkeep import refresh_models_action as refresh_models_action
+from luminai.http.ai.upkeep import services_check as services_check
 from luminai.http.pages import Page as Page
 from luminai.http.pages import page_cursor as page_cursor
 from luminai.http.pages import page_limit as page_limit
@@ -318,6 +319,7 @@ __all__ = [
     "provider_error",
     "refresh_models_action",
     "request_id",
+    "services_check",
     "signed_in",
     "signing_secrets",
 ]

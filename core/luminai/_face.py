@@ -74,7 +74,7 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.http.ai.provider": ("HttpAIProvider", "HttpCall"),
     "luminai.http.ai.reader": ("ChatReader",),
     "luminai.http.ai.settings": ("NamedModel", "ProviderInstance"),
-    "luminai.http.ai.listing": ("list_models_at_start", "model_list_problems", "refresh_models_action"),
+    "luminai.http.ai.upkeep": ("list_models_at_start", "model_list_problems", "refresh_models_action", "services_check"),
     "luminai.http.ai.errors": ("provider_error",),
     "luminai.contracts.mail": ("MAIL_POINT", "Mail", "MailTransport"),
     "luminai.contracts.spans": ("SPAN_POINT", "Span", "SpanSink"),

@@ -78,6 +78,7 @@ with tempfile.TemporaryDirectory() as folder:
     settings.use_jinja = True
     settings.embedding = len(sys.argv) > 2
     server = xllamacpp.Server(settings)
-    print(server.listening_address, flush=True)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
     while True:
         time.sleep(3600)

@@ -83,9 +83,7 @@ def test_request__is_written_as_the_api_wants_it() -> None:
     async def work(there: Service, http: Any) -> None:
         there.answer = good
         provider = TestFaults().provider(http, there.url)
-        await provider.chat(
-            ChatRequest(model="m", messages=messages, tools=(tool,), temperature=0.5, max_output_tokens=9, response_schema=SCHEMA)
-        )
+        await provider.chat(ChatRequest(model="m", messages=messages, tools=(tool,), temperature=0.5, max_output_tokens=9, response_schema=SCHEMA))
         asked = there.asked[0]
         assert asked.path == "/v1beta/models/m:generateContent"
         answers = [("weather", "rain"), ("clock", "noon")]

@@ -149,7 +149,7 @@ def test_models__are_listed_at_the_start__and_a_pull_tells_how_far_it_is(tmp_pat
             async with hub_over(there, tmp_path) as hub:
                 provider = hub.hub.generation.wiring.providers.ai_providers["ollama"]
                 async with asyncio.timeout(5):
-                    while len(provider.models()) < 3:
+                    while len(provider.models()) < 3:  # noqa: ASYNC110 - the list itself is what is waited for
                         await asyncio.sleep(0.01)
                 kinds = {model.id: set(model.kinds) for model in provider.models()}
                 assert kinds == {"qwen3:8b": {"chat"}, "nomic": {"embedding"}, "m": {"chat"}}
@@ -158,7 +158,9 @@ def test_models__are_listed_at_the_start__and_a_pull_tells_how_far_it_is(tmp_pat
                     there.answer = lambda asked: good(asked) if asked.method == "GET" else [*head(kind=NDJSON), *answer]
                     client = hub.client("ai-ollama:manage")
                     body = {"model": "qwen3:8b"}
-                    asked = await client.request("POST", "/api/actions/ai-ollama.pull", json=body, headers={"prefer": "wait=10", "idempotency-key": str(len(answer))})
+                    asked = await client.request(
+                        "POST", "/api/actions/ai-ollama.pull", json=body, headers={"prefer": "wait=10", "idempotency-key": str(len(answer))}
+                    )
                     found: dict[str, Any] = asked.json()
                     return found
 

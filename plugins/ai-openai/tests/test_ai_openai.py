@@ -157,7 +157,12 @@ def test_media_and_embeddings__are_asked_for_and_checked() -> None:
         there.answer = lambda _: [*head(kind="audio/mpeg"), b"ID3 sound"]
         speech = await provider.speak("all", "hello", voice="onyx")
         assert (speech.content, speech.content_type, there.asked[-1].body["voice"]) == (b"ID3 sound", "audio/mpeg", "onyx")
-        bad = ({"data": [{"url": "https://elsewhere.example/x.png"}]}, {"data": []}, {"error": {"type": "server_error"}}, {"data": [{"b64_json": "!"}]})
+        bad = (
+            {"data": [{"url": "https://elsewhere.example/x.png"}]},
+            {"data": []},
+            {"error": {"type": "server_error"}},
+            {"data": [{"b64_json": "!"}]},
+        )
         for body in bad:
             there.answer = lambda _, body=body: whole(body)
             for call in (provider.image("all", "a cat", width=64, height=64), provider.speak("all", "a"), provider.embed("all", ["a"])):

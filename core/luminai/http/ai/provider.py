@@ -56,6 +56,9 @@ class HttpAIProvider:
     Args:
         instance: The service. Its ``idle_seconds`` hold within a reply; before the first content the call's own time counts. Its models are offered
             from the first moment, ``refresh`` adds what the service lists.
+
+    Attributes:
+        trouble: Why the last call failed, if it was by the service's fault or for want of a right; "" once one went well.
     """
 
     framing: ClassVar[Literal["events", "lines"]] = "events"
@@ -67,6 +70,7 @@ class HttpAIProvider:
         self._http = http
         self._named = {one.id: one.model() for one in instance.models}
         self._models = self._named
+        self.trouble = ""
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of each call, the key among them."""
@@ -218,13 +222,23 @@ class HttpAIProvider:
                 if not 200 <= answer.status < 300:
                     raise refused(answer.status, answer.headers, await _error_body(answer))
                 is_open = True
+                self.trouble = ""
                 yield answer
+        except AIError as error:
+            self._note(error)
+            raise
         except HubError as error:
+            failure = unreachable(error)
             if is_open and error.code == "outbound-failed":
-                raise _Cut from None
-            if is_open and error.code == "outbound-too-large":
-                raise AIError(AIErrorKind.UPSTREAM, "the reply is larger than may be") from None
-            raise unreachable(error) from None
+                failure = _Cut()
+            elif is_open and error.code == "outbound-too-large":
+                failure = AIError(AIErrorKind.UPSTREAM, "the reply is larger than may be")
+            self._note(failure)
+            raise failure from None
+
+    def _note(self, failure: AIError) -> None:
+        if failure.kind not in (AIErrorKind.INVALID, AIErrorKind.RATE):
+            self.trouble = str(failure)
 
     async def _content(self, answer: HttpStream, reader: ChatReader) -> AsyncGenerator[StreamEvent]:
         """Yield what the dialect reads. An answer in JSON in place of a stream is a whole reply, or an error under a good status."""

@@ -91,12 +91,12 @@ class Stream:
         self._waits_since = now
         self._watch(now)
         try:
-            with told(self._host):
-                piece = await content.readany()
+            piece = await content.readany()
         except Exception:
             if self._is_late:
                 raise self._late() from None
-            raise
+            with told(self._host):
+                raise
         finally:
             self._silent += self._loop.time() - now
             self._waits_since = _NEVER

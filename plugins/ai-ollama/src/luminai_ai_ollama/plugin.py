@@ -8,12 +8,14 @@ from typing import ClassVar
 from luminai import (
     Action,
     AIProvider,
+    HealthCheck,
     PluginContext,
     ProblemItem,
     hookimpl,
     list_models_at_start,
     model_list_problems,
     refresh_models_action,
+    services_check,
 )
 from luminai_ai_ollama.config import OllamaConfig
 from luminai_ai_ollama.provider import OllamaProvider
@@ -38,6 +40,11 @@ class Plugin:
         """Offer to ask the servers for their models, and to have them pull one."""
         providers = self._all(ctx)
         return [refresh_models_action(providers, "ai-ollama:manage"), pull_action(providers, "ai-ollama:manage")]
+
+    @hookimpl
+    def health_checks(self, ctx: PluginContext) -> Sequence[HealthCheck]:
+        """Tell whether the services can be called."""
+        return [services_check(self._all(ctx))]
 
     @hookimpl
     async def ready(self, ctx: PluginContext) -> None:

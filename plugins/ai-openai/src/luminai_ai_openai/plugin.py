@@ -8,12 +8,14 @@ from typing import ClassVar
 from luminai import (
     Action,
     AIProvider,
+    HealthCheck,
     PluginContext,
     ProblemItem,
     hookimpl,
     list_models_at_start,
     model_list_problems,
     refresh_models_action,
+    services_check,
 )
 from luminai_ai_openai.config import OpenAIConfig
 from luminai_ai_openai.provider import OpenAIProvider
@@ -36,6 +38,11 @@ class Plugin:
     def actions(self, ctx: PluginContext) -> Sequence[Action]:
         """Offer to ask the services for their models."""
         return [refresh_models_action(self._all(ctx), "ai-openai:manage")]
+
+    @hookimpl
+    def health_checks(self, ctx: PluginContext) -> Sequence[HealthCheck]:
+        """Tell whether the services can be called."""
+        return [services_check(self._all(ctx))]
 
     @hookimpl
     async def ready(self, ctx: PluginContext) -> None:

@@ -1,4 +1,4 @@
-"""Asking services which models they have: at the start, by an action, and when settings are tried."""
+"""What a plugin of providers does beside their calls: it asks services for their models, tries settings, and tells how they are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from msgspec import Struct
 
 from luminai.contracts.ai import AIError, AIErrorKind
 from luminai.contracts.context import PluginContext
-from luminai.contracts.errors import ProblemItem, Upstream
+from luminai.contracts.errors import HubError, ProblemItem, Upstream
 from luminai.contracts.jobs import Action, Job
+from luminai.contracts.runtime import Health, HealthCheck, HealthState
 from luminai.http.ai.provider import HttpAIProvider
 
 _HINTS = {
@@ -65,3 +66,21 @@ def refresh_models_action(providers: Sequence[HttpAIProvider], scope: str) -> Ac
 
     summary = "Ask the services which models they have now."
     return Action(name="refresh-models", summary=summary, input=Nothing, output=Refreshed, run=refresh, scope=scope, concurrency="skip", timeout=300)
+
+
+def services_check(providers: Sequence[HttpAIProvider]) -> HealthCheck:
+    """Return the health check ``services``: degraded while a key cannot be read, or a service's last call failed by its fault. It calls nobody."""
+
+    async def check() -> Health:
+        found = []
+        for provider in providers:
+            trouble = provider.trouble
+            try:
+                provider.headers()
+            except HubError as error:
+                trouble = error.detail
+            if trouble:
+                found.append(f"{provider.name}: {trouble}")
+        return Health(HealthState.DEGRADED, "; ".join(found)) if found else Health(HealthState.OK)
+
+    return HealthCheck(name="services", check=check)
