@@ -140,8 +140,10 @@ from luminai.http.ai.errors import provider_error as provider_error
 from luminai.http.ai.provider import HttpAIProvider as HttpAIProvider
 from luminai.http.ai.provider import HttpCall as HttpCall
 from luminai.http.ai.reader import ChatReader as ChatReader
+from luminai.http.ai.settings import InstanceName as InstanceName
 from luminai.http.ai.settings import NamedModel as NamedModel
 from luminai.http.ai.settings import ProviderInstance as ProviderInstance
+from luminai.http.ai.settings import ServiceUrl as ServiceUrl
 from luminai.http.ai.upkeep import list_models_at_start as list_models_at_start
 from luminai.http.ai.upkeep import model_list_problems as model_list_problems
 from luminai.http.ai.upkeep import refresh_models_action as refresh_models_action
@@ -219,6 +221,7 @@ __all__ = [
     "IdentityCheck",
     "IdentityClaim",
     "IdentityFinding",
+    "InstanceName",
     "InvalidInput",
     "JSONText",
     "Job",
@@ -275,6 +278,7 @@ __all__ = [
     "SecretBackend",
     "ServerEvent",
     "Service",
+    "ServiceUrl",
     "ShortMessage",
     "ShortMessageTransport",
     "SigningSecret",

@@ -73,7 +73,7 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.contracts.outbound": ("HttpClient", "HttpReply", "HttpStream"),
     "luminai.http.ai.provider": ("HttpAIProvider", "HttpCall"),
     "luminai.http.ai.reader": ("ChatReader",),
-    "luminai.http.ai.settings": ("NamedModel", "ProviderInstance"),
+    "luminai.http.ai.settings": ("InstanceName", "NamedModel", "ProviderInstance", "ServiceUrl"),
     "luminai.http.ai.upkeep": ("list_models_at_start", "model_list_problems", "refresh_models_action", "services_check"),
     "luminai.http.ai.errors": ("provider_error",),
     "luminai.contracts.mail": ("MAIL_POINT", "Mail", "MailTransport"),

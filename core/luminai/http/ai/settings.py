@@ -13,7 +13,7 @@ from luminai.contracts.secret import Secret
 class NamedModel(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
     """A model that the operator names. Only ``id`` is needed."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$", max_length=200, description="As the service calls it.")]
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", max_length=200, description="As the service calls it.")]
     kinds: Annotated[tuple[Literal["chat", "embedding", "image", "speech"], ...], Meta(min_length=1, max_length=4, description="What it does.")] = (
         "chat",
     )
@@ -36,10 +36,13 @@ class NamedModel(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unkno
         )
 
 
-Url = Annotated[
+InstanceName = Annotated[
+    str, Meta(pattern=r"^[a-z][a-z0-9-]*\Z", max_length=32, description="Name in the hub, unique there: models are `<name>/<model>`.")
+]
+ServiceUrl = Annotated[
     str,
     Meta(
-        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$",
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?\Z",
         max_length=1024,
         description="Address of the service, without a slash at the end; its host and port must be approved.",
     ),
@@ -49,8 +52,8 @@ Url = Annotated[
 class ProviderInstance(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
     """One service; a plugin's own class gives ``name`` and ``base_url`` their defaults."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=32, description="Name in the hub: models are `<name>/<model>`.")]
-    base_url: Url
+    name: InstanceName
+    base_url: ServiceUrl
     title: Annotated[str, Meta(max_length=80, description="Name for people.")] = ""
     key: Annotated[Secret | None, Meta(description="Reference to the key, if the service wants one.")] = None
     models: Annotated[tuple[NamedModel, ...], Meta(max_length=200, description="Models to offer.")] = ()

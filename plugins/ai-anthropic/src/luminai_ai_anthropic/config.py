@@ -6,21 +6,14 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from luminai import ProviderInstance
+from luminai import InstanceName, ProviderInstance, ServiceUrl
 
 
 class AnthropicInstance(ProviderInstance, frozen=True, kw_only=True):
     """One service that speaks the Messages API."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=32, description="Name in the hub: models are `<name>/<model>`.")] = "anthropic"
-    base_url: Annotated[
-        str,
-        Meta(
-            pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$",
-            max_length=1024,
-            description="Address up to `/v1`, without a slash at the end; its host and port must be approved.",
-        ),
-    ] = "https://api.anthropic.com/v1"
+    name: InstanceName = "anthropic"
+    base_url: ServiceUrl = "https://api.anthropic.com/v1"
     default_max_tokens: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Most tokens of a reply when neither the caller nor the model says: the API wants a number.")
     ] = 4096

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from luminai import Action, AIError, AIErrorKind, Job, NotFound, Unprocessable, Upstream
+from luminai import Action, AIError, AIErrorKind, InstanceName, Job, NotFound, Unprocessable, Upstream
 from luminai_ai_ollama.provider import OllamaProvider
 
 PULL_SECONDS = 3600.0
@@ -17,8 +17,8 @@ PULL_SECONDS = 3600.0
 class Pull(Struct, frozen=True, forbid_unknown_fields=True):
     """Which model to pull, as in Ollama's library, and to which of the configured servers."""
 
-    model: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=200)]
-    instance: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)] = "ollama"
+    model: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*\Z", max_length=200)]
+    instance: InstanceName = "ollama"
 
 
 class Pulled(Struct, frozen=True):

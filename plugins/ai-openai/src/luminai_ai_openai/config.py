@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from luminai import ProviderInstance
+from luminai import InstanceName, ProviderInstance, ServiceUrl
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -14,15 +14,8 @@ OPENAI = "https://api.openai.com/v1"
 class OpenAIInstance(ProviderInstance, frozen=True, kw_only=True):
     """One service that speaks OpenAI's API."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=32, description="Name in the hub: models are `<name>/<model>`.")] = "openai"
-    base_url: Annotated[
-        str,
-        Meta(
-            pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*[^\s?#/])?$",
-            max_length=1024,
-            description="Address up to `/v1`, without a slash at the end; its host and port must be approved.",
-        ),
-    ] = OPENAI
+    name: InstanceName = "openai"
+    base_url: ServiceUrl = OPENAI
     limit_field: Annotated[
         Literal["auto", "max_tokens", "max_completion_tokens"],
         Meta(description="What the service calls the most tokens of a reply; auto: the new name at OpenAI itself, the old one elsewhere."),
