@@ -69,6 +69,7 @@ class TestContract(AIProviderContract):
         return ChatRequest(model="m", messages=(ChatMessage("user", "hello"),))
 
 
+@pytest.mark.shows("PX-29")
 def test_request__is_written_as_the_api_wants_it() -> None:
     calls = (ToolCall("t1", "weather", '{"city":"Oslo"}'), ToolCall("t2", "clock", "{}"))
     messages = (

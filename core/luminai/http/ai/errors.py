@@ -57,7 +57,6 @@ _NO_CREDIT: Final = ("credit balance", "exceeded your current quota", "perday")
 
 class _Body(Struct):
     error: Any = None
-    type: Any = None
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes) -> AIError:

@@ -142,8 +142,11 @@ class HttpAIProvider:
                     yield event
         except AIError as error:
             failure = error
-        if reader.state is None and not has_begun:
-            raise failure or AIError(AIErrorKind.UPSTREAM, "the provider ended the reply before it began")
+        if reader.state is None and failure is None:
+            failure = _Cut()
+            self._note(failure)
+        if failure is not None and reader.state is None and not has_begun:
+            raise failure
         yield _end(reader, failure)
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout: float = 30.0) -> EmbeddingReply:  # noqa: ARG002 - the contract's shape
@@ -270,16 +273,17 @@ class _Cut(AIError):
     """The connection broke within an answer."""
 
     def __init__(self) -> None:
-        super().__init__(AIErrorKind.UPSTREAM, "the connection broke before the reply had ended")
+        super().__init__(AIErrorKind.UPSTREAM, "the connection ended before the model said that it was done")
 
 
 def _end(reader: ChatReader, failure: AIError | None) -> End:
     """Return how a reply that had begun ended: the model's own word, or what happened instead of one."""
     if reader.state is not None:
         return End(state=reader.state, usage=reader.usage(), reason=reader.reason)
-    if failure is None or isinstance(failure, _Cut):
-        return End(state=EndState.CUT, usage=reader.usage(), reason="the connection ended before the model said that it was done")
-    state = EndState.STALLED if failure.kind is AIErrorKind.TIMEOUT else EndState.FAILED
+    if isinstance(failure, _Cut):
+        state = EndState.CUT
+    else:
+        state = EndState.STALLED if failure is not None and failure.kind is AIErrorKind.TIMEOUT else EndState.FAILED
     return End(state=state, usage=reader.usage(), reason=str(failure))
 
 
