@@ -59,12 +59,21 @@ $(ENGINES_STAMP): requirements/engines.txt $(STAMP)
 .PHONY: engines
 engines: $(ENGINES_STAMP) ## Install what the job engines of plugins need, for their tests
 
+.PHONY: ai-peers
+ai-peers: $(STAMP) ## Install model servers of others for tests/ai (WITH_LITELLM=1: LiteLLM too, 740 MB); needs npm
+	@$(BIN)/python -m venv .venv-ai-peers
+	@.venv-ai-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ai-peers.txt
+	@npm install --silent --prefix .venv-ai-peers --no-save --ignore-scripts --no-audit --no-fund @copilotkit/aimock@1.43.0
+ifneq ($(WITH_LITELLM),)
+	@.venv-ai-peers/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
+endif
+
 # A file system in memory where there is one: most of a test's time is waiting for a disk.
 TEST_FOLDER := $(shell test -w /dev/shm && echo TMPDIR=/dev/shm)
 # What the kind of database makes no difference to.
 WITHOUT_DATABASE := $(patsubst %,--ignore-glob=*/test_%.py,outbound* raw_bytes slow_clients wire sockets webhooks_signatures schemathesis signature_bounds answers \
 	difference provider_breakers plugin_failures lock_and_diff lockfile bisect* safe_mode containment* deadlines log_floods deprecations conformance_level \
-	resonance_formulas resonance_measures knowledge_text ai_offline storage_local site_*)
+	resonance_formulas resonance_measures knowledge_text ai_offline ai_openai ai_anthropic ai_gemini ai_ollama storage_local site_*)
 
 # Files of tests are shared out over the cores.
 PYTEST := $(TEST_FOLDER) $(BIN)/python -m pytest
@@ -159,5 +168,5 @@ lock: ## Make requirements/lock.txt anew (needs uv)
 
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and builds (data stays)
-	@rm -rf $(VENV) .venv-template .venv-peers .venv-engines .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-template .venv-peers .venv-ai-peers .venv-engines .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -136,6 +136,18 @@ from luminai.data.row_security import enable_owner_policy as enable_owner_policy
 from luminai.data.types import JSONText as JSONText
 from luminai.data.types import UTCDateTime as UTCDateTime
 from luminai.data.types import metadata_for as metadata_for
+from luminai.http.ai.errors import provider_error as provider_error
+from luminai.http.ai.provider import HttpAIProvider as HttpAIProvider
+from luminai.http.ai.provider import HttpCall as HttpCall
+from luminai.http.ai.reader import ChatReader as ChatReader
+from luminai.http.ai.settings import InstanceName as InstanceName
+from luminai.http.ai.settings import NamedModel as NamedModel
+from luminai.http.ai.settings import ProviderInstance as ProviderInstance
+from luminai.http.ai.settings import ServiceUrl as ServiceUrl
+from luminai.http.ai.upkeep import list_models_at_start as list_models_at_start
+from luminai.http.ai.upkeep import model_list_problems as model_list_problems
+from luminai.http.ai.upkeep import refresh_models_action as refresh_models_action
+from luminai.http.ai.upkeep import services_check as services_check
 from luminai.http.pages import Page as Page
 from luminai.http.pages import page_cursor as page_cursor
 from luminai.http.pages import page_limit as page_limit
@@ -168,6 +180,7 @@ __all__ = [
     "CacheStore",
     "Channel",
     "ChatMessage",
+    "ChatReader",
     "ChatReply",
     "ChatRequest",
     "ClientAction",
@@ -198,6 +211,8 @@ __all__ = [
     "Health",
     "HealthCheck",
     "HealthState",
+    "HttpAIProvider",
+    "HttpCall",
     "HttpClient",
     "HttpReply",
     "HttpStream",
@@ -206,6 +221,7 @@ __all__ = [
     "IdentityCheck",
     "IdentityClaim",
     "IdentityFinding",
+    "InstanceName",
     "InvalidInput",
     "JSONText",
     "Job",
@@ -224,6 +240,7 @@ __all__ = [
     "Metrics",
     "Model",
     "Money",
+    "NamedModel",
     "NotFound",
     "NotReady",
     "NotSignedIn",
@@ -246,6 +263,7 @@ __all__ = [
     "PluginContext",
     "Problem",
     "ProblemItem",
+    "ProviderInstance",
     "Providers",
     "PurgeItem",
     "RateLimited",
@@ -260,6 +278,7 @@ __all__ = [
     "SecretBackend",
     "ServerEvent",
     "Service",
+    "ServiceUrl",
     "ShortMessage",
     "ShortMessageTransport",
     "SigningSecret",
@@ -294,12 +313,17 @@ __all__ = [
     "disable_owner_policy",
     "enable_owner_policy",
     "hookimpl",
+    "list_models_at_start",
     "log_field",
     "metadata_for",
+    "model_list_problems",
     "page_cursor",
     "page_limit",
     "policy",
+    "provider_error",
+    "refresh_models_action",
     "request_id",
+    "services_check",
     "signed_in",
     "signing_secrets",
 ]

@@ -404,6 +404,26 @@ def test_g01__persona_that_breaks_its_contract(plugins) -> None:
     expect_only("G01", "ids_and_aliases", make(plugins, code, provides=WHOLE_PROVIDES, files={STEP_FILE: STEP}, manifest="tables = true"))
 
 
+@pytest.mark.parametrize(("body", "outcome"), [("pass", Outcome.PASSED), ("raise ValueError", Outcome.FAILED)])
+def test_g01__storage_behind_a_network__is_judged_by_its_own_tests(plugins, body: str, outcome: Outcome) -> None:
+    plugin = make(plugins, provides=["routes", "storage_backends"], manifest='network = ["s3.example.org"]')
+    (rule,) = (rule for rule in RULES if rule.id == "G01")
+
+    def found() -> tuple[Outcome, str]:
+        result = next(iter(run_rules(make_subject(plugin, installed=[plugin]), [rule])))
+        return result.outcome, result.detail
+
+    folder = Path(plugin.package_dir)
+    assert found()[0] is Outcome.SKIPPED
+    (folder / "pyproject.toml").touch()
+    (folder / "tests").mkdir()
+    own = f"class StorageContract:\n    def test_it(self): {body}\n\nclass TestIt(StorageContract): pass\n"
+    (folder / "tests" / "test_own.py").write_text(own)
+
+    assert found()[0] is outcome, found()
+    assert ("TestIt::test_it" if outcome is Outcome.FAILED else "1 passed") in found()[1]
+
+
 def test_g02__untyped(plugins) -> None:
     expect_only("G02", "errors, first:", make(plugins, GOOD.replace("-> Sequence[Any]", "")))
 
