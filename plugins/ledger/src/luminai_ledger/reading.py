@@ -16,6 +16,7 @@ from luminai_ledger.journal import raw
 from luminai_ledger.models import BALANCES, accounts, holds, transfers
 from luminai_ledger.moments import micros, moment
 
+_CHUNK: Final = 500
 KINDS: Final[tuple[Literal["transfer", "hold", "post", "void"], ...]] = ("transfer", "hold", "post", "void")
 
 
@@ -100,6 +101,16 @@ def balance(session: Session, identity: str, at: int | None = None) -> Balance:
         if one is not None and (found is None or one.seq > found.seq):
             found = one
     return _balance(row, 0, [0, 0, 0, 0]) if found is None else _balance(row, found[0], list(found[1:]))
+
+
+def balances(session: Session, identities: Sequence[str]) -> dict[str, Balance]:
+    """Return what accounts hold by their ids; those that are not open are left out."""
+    wanted = [raw(identity) for identity in identities]
+    found: dict[str, Balance] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        for row in session.execute(select(accounts).where(accounts.c.id.in_(wanted[start : start + _CHUNK]))):
+            found[wire("acc", row.id)] = _balance(row, row.last_seq, [getattr(row, name) for name in BALANCES])
+    return found
 
 
 def statement(

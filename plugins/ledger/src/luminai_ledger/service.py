@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -119,6 +119,10 @@ class Ledger:
     def balance(self, session: Session, account: str, at: int | None = None) -> Balance:
         """Return what an account holds, or held after the transfer at place ``at``. Raises as ``reading.balance``."""
         return reading.balance(session, account, at)
+
+    def balances(self, session: Session, accounts: Sequence[str]) -> dict[str, Balance]:
+        """Return what several accounts hold, by id; those that are not open are left out."""
+        return reading.balances(session, accounts)
 
     def statement(
         self, session: Session, account: str, *, limit: int = 100, before: int | None = None, since: datetime | None = None, until: datetime | None = None
