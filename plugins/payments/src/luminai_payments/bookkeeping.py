@@ -20,8 +20,9 @@ SCOPE: Final = "payments"
 class Bookkeeper:
     """Writes journals in the unit of work of their cause.
 
-    Accounts of a provider: ``payments:clearing:…`` is what it owes the hub, ``payments:fees:…`` what it took, ``payments:disputes:…`` what it holds back,
-    ``payments:dispute-loss:…`` what is gone. ``payments:<purpose>`` is what a person paid for it; the ledger itself keeps it from going below nothing.
+    Accounts of a provider: ``payments:clearing:…`` is what it owes the hub, ``payments:fees:…`` what it took, ``payments:disputes:…`` what it
+    holds back, ``payments:dispute-loss:…`` what is gone. ``payments:<purpose>`` is what a person paid for it; the ledger itself keeps it from
+    going below nothing.
     """
 
     def __init__(self, ctx: PluginContext) -> None:
@@ -58,13 +59,9 @@ class Bookkeeper:
 
     def cleared(self, session: Session, provider: str, asset: str) -> int:
         """Return what a provider owes by the books, in minor units."""
-        balance = self._ledger.balance(session, self._ledger.open(session, _account("clearing", provider, asset)))
-        return -balance.posted
-
-
-def owed(row: Any) -> int:
-    """Return what a provider owes for one payment, by its row; for a lost or open dispute what it took is gone from it."""
-    return int(row.captured - row.refunded - row.returned - row.disputed - row.fee)
+        identity = _account("clearing", provider, asset).id
+        found = self._ledger.balances(session, [identity]).get(identity)
+        return -found.posted if found else 0
 
 
 def _movements(payment: Any, before: Standing, after: Standing) -> Iterator[tuple[str, int, Account, Account, int]]:

@@ -1,7 +1,7 @@
 """What a provider's word changes: ranks decide about the state, totals only grow, and what contradicts is an incident.
 
-Pure. The rank is that of ``PaymentStatus``; a lower rank never overwrites a higher one, with two exceptions that a provider must say in so many words: a
-dispute that was won (code ``dispute_won``) and a bank payment that was returned (code ``returned``).
+Pure. The rank is that of ``PaymentStatus``; a lower rank never overwrites a higher one, with two exceptions that a provider must say in so many
+words: a dispute that was won (code ``dispute_won``) and a bank payment that was returned (code ``returned``).
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ payments: Final = Table(
     Column("status", String(24), nullable=False),
     Column("dispute", String(8), nullable=False),
     Column("code", String(60), nullable=False),
-    Column("action", String(600), nullable=False),
+    Column("action", String(2000), nullable=False),
+    Column("doing", String(12), nullable=False),
     Column("capture", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("version", Integer, nullable=False),
@@ -53,7 +54,8 @@ payments: Final = Table(
     CheckConstraint("disputed >= 0 AND disputed <= captured", name="disputed"),
     info=_FINANCIAL,
 )
-"""``action`` is what the payer must do next, as ``<kind> <url>``; ``due_at`` is when the provider is asked again."""
+"""``action`` is what the payer must do next, as ``<kind> <url>``; ``doing`` is the operation whose outcome is open, one at a time;
+``due_at`` is when the provider is asked again."""
 
 operations: Final = Table(
     "payments__operations",
@@ -61,21 +63,22 @@ operations: Final = Table(
     Column("id", String(40), primary_key=True),
     _subject(),
     Column("payment", String(40), nullable=False),
-    Column("busy", String(40), unique=True),
     Column("kind", String(12), nullable=False),
     Column("amount", BigInteger),
     Column("attempt", Integer, nullable=False),
     Column("state", String(10), nullable=False),
     Column("code", String(60), nullable=False),
+    Column("ref", String(120), nullable=False),
     Column("by", String(120), nullable=False, info={"data": "personal"}),
     Column("tries", Integer, nullable=False),
     Column("created_at", UTCDateTime(), nullable=False),
     Column("due_at", UTCDateTime()),
     Index(None, "payment", "id"),
     Index(None, "due_at"),
+    Index(None, "ref"),
     info=_FINANCIAL,
 )
-"""What is asked of a provider, under the row's own id as key. ``busy`` is the payment while the outcome is open: one at a time."""
+"""What is asked of a provider, under the row's own id as key; ``ref`` is what an attempt to pay is called there."""
 
 inbox: Final = Table(
     "payments__inbox",

@@ -80,7 +80,9 @@ class ActionView(Struct, frozen=True):
 
 
 class PaymentView(Struct, frozen=True, kw_only=True):
-    """A payment. ``captured``, ``refunded``, ``returned`` (by the bank), ``disputed`` and ``fee`` are totals in minor units of the amount's asset."""
+    """A payment. ``captured``, ``refunded``, ``returned`` (by the bank), ``disputed`` and ``fee`` are totals in minor units of the amount's asset.
+    ``doing`` is what was asked of the provider and is not known to have happened (authorize, capture, void, refund); "" for nothing.
+    """
 
     id: str
     purpose: str
@@ -95,6 +97,7 @@ class PaymentView(Struct, frozen=True, kw_only=True):
     fee: int
     dispute: str
     code: str
+    doing: str
     attempt: int
     action: ActionView | None
     created_at: datetime

@@ -9,17 +9,20 @@ from sqlalchemy import Select, insert, select, update
 from sqlalchemy.orm import Session
 
 from luminai import Conflict, Money, NotFound, PaymentStatus
-from luminai_payments.merging import Incident, Standing
+from luminai_payments.merging import NEVER_ARRIVED, Incident, Standing
 from luminai_payments.models import incidents, operations, payments
 from luminai_payments.schemas import ActionView, IncidentView, OperationView, OwnedPaymentView, PaymentView
 
 LEASE: Final = timedelta(seconds=90)
 """How long an effect may be under way before somebody else asks about it; longer than the deadline of a call."""
-POLL: Final = timedelta(minutes=5)
+FIRST_POLL: Final = timedelta(minutes=5)
+LAST_POLL: Final = timedelta(hours=6)
+WAITING: Final = (PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION, PaymentStatus.AUTHORIZED)
+STILL_OPEN: Final = ("started", "unknown")
 
 
 def find(session: Session, payment_id: str, subject: str = "") -> Any:
-    """Return a payment's row, locked where the engine locks rows.
+    """Return a payment's row.
 
     Raises:
         NotFound: there is none, or it is not the subject's (code ``payments.not-found``).
@@ -36,22 +39,31 @@ def by_ref(session: Session, provider: str, ref: str) -> Any:
     return session.execute(select(payments).where(payments.c.provider == provider, payments.c.ref == ref)).one_or_none()
 
 
-def begin(session: Session, payment: Any, operation: dict[str, Any], now: datetime) -> None:
-    """Write down what is going to be asked of the provider, before it is asked.
+def begin(session: Session, payment: Any, operation: dict[str, Any], now: datetime, **more: Any) -> None:
+    """Write down what is going to be asked of the provider, before it is asked; ``more`` are columns of the payment that change with it.
 
     Raises:
         Conflict: the outcome of something else is still open (code ``payments.busy``).
     """
-    if session.execute(select(operations.c.id).where(operations.c.busy == payment.id)).first() is not None:
+    if payment.doing:
         hint = "Try again in a minute; what is unknown is asked about until it is known."
-        raise Conflict("Something is under way with this payment.", code="payments.busy", hint=hint, retry_after=30)
-    row = {"payment": payment.id, "subject": payment.subject, "busy": payment.id, "attempt": payment.attempt, "state": "started", "code": "", "tries": 0}
-    session.execute(insert(operations).values(**row, created_at=now, due_at=now + LEASE, **operation))
+        raise Conflict(f"A {payment.doing} of this payment is under way.", code="payments.busy", hint=hint, retry_after=30)
+    row = {"payment": payment.id, "subject": payment.subject, "attempt": payment.attempt, "state": "started", "code": "", "ref": "", "tries": 0}
+    session.execute(insert(operations).values(**(row | operation), created_at=now, due_at=now + LEASE))
+    changes = {"doing": operation["kind"], "version": payment.version + 1, "updated_at": now} | more
+    session.execute(update(payments).where(payments.c.id == payment.id).values(**changes))
 
 
-def end(session: Session, operation_id: str, state: str, code: str) -> None:
+def end(session: Session, operation: Any, state: str, code: str, ref: str = "") -> None:
     """Close an operation: its outcome is known."""
-    session.execute(update(operations).where(operations.c.id == operation_id).values(state=state, code=code[:60], busy=None, due_at=None))
+    changes = {"state": state, "code": code[:60], "ref": ref or operation.ref, "due_at": None}
+    session.execute(update(operations).where(operations.c.id == operation.id).values(**changes))
+
+
+def open_operation(session: Session, operation_id: str) -> Any:
+    """Return an operation whose outcome is not known, or was only concluded by the hub; None for any other."""
+    row = session.execute(select(operations).where(operations.c.id == operation_id)).one()
+    return row if row.state in STILL_OPEN or row.code == NEVER_ARRIVED else None
 
 
 def put_off(session: Session, operation: Any, code: str, now: datetime) -> None:
@@ -62,18 +74,11 @@ def put_off(session: Session, operation: Any, code: str, now: datetime) -> None:
 
 
 def write(session: Session, payment: Any, after: Standing, now: datetime, **more: Any) -> None:
-    """Write where a payment stands now.
-
-    Raises:
-        Conflict: somebody else changed it meanwhile (code ``payments.moved``).
-    """
+    """Write where a payment stands now; what still waits is asked about again, the later the older it is."""
     values = {name: getattr(after, name) for name in ("captured", "refunded", "returned", "disputed", "fee", "status", "dispute", "code")}
-    is_waiting = after.status in (PaymentStatus.PENDING, PaymentStatus.REQUIRES_ACTION, PaymentStatus.AUTHORIZED)
-    values |= {"version": payment.version + 1, "updated_at": now, "due_at": now + POLL if is_waiting else None} | more
-    same = (payments.c.id == payment.id) & (payments.c.version == payment.version)
-    changed = session.execute(update(payments).where(same).values(**values))
-    if changed.rowcount != 1:  # type: ignore[attr-defined]
-        raise Conflict("The payment has changed meanwhile.", code="payments.moved", hint="Look again.")
+    pause = min(max(now - payment.created_at, FIRST_POLL), LAST_POLL)
+    values |= {"version": payment.version + 1, "updated_at": now, "due_at": now + pause if after.status in WAITING else None} | more
+    session.execute(update(payments).where(payments.c.id == payment.id).values(**values))
 
 
 def note(session: Session, incident_id: str, incident: Incident, *, provider: str, payment: str, about: str, now: datetime) -> bool:
@@ -112,7 +117,7 @@ def incident_view(row: Any) -> IncidentView:
 
 
 def _fields(row: Any) -> dict[str, Any]:
-    same = ("id", "purpose", "product", "provider", "captured", "refunded", "returned", "disputed", "fee", "dispute", "code", "attempt")
+    same = ("id", "purpose", "product", "provider", "captured", "refunded", "returned", "disputed", "fee", "dispute", "code", "doing", "attempt")
     kind, _, url = row.action.partition(" ")
     action = ActionView(kind, url) if kind and row.status == PaymentStatus.REQUIRES_ACTION else None
     more = {"amount": Money(row.amount, row.asset), "status": PaymentStatus(row.status), "action": action}
