@@ -58,8 +58,9 @@ class TestContract(PaymentContract):
             yield sandbox(hub)
 
     async def deliver(self, provider: Any) -> tuple[bytes, Mapping[str, str], datetime]:
-        from luminai_pay_sandbox.signing import Notice
         import msgspec
+
+        from luminai_pay_sandbox.signing import Notice
 
         paid = await provider.authorize(pay(), key="delivered")
         now = self.hub.hub.clock.now()
@@ -234,3 +235,47 @@ def test_act__that_does_not_fit__is_refused_and_a_payer_may_confirm() -> None:
         assert (await client.request("POST", missing, json={"act": "confirm"})).status == 404
 
     on_hub(work)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("card_duplicated", ["captured"] * 3), ("card_reordered", ["captured", "pending"]), ("card_delayed", ["pending", "captured"])],
+)
+def test_webhooks__over_a_real_socket__are_signed_and_taken_in_once(tmp_path: Path, method: str, expected: list[str]) -> None:
+    """The sandbox posts to a socket, and what comes there is handed to the hub as from outside."""
+    import msgspec
+    from aiohttp import web
+
+    came: list[tuple[str, int]] = []
+
+    async def main() -> None:
+        hubs: list[Any] = []
+
+        async def take(request: web.Request) -> web.Response:
+            body = await request.read()
+            headers = {name: request.headers[name] for name in ("sandbox-signature", "content-type")}
+            answer = await hubs[0].client().request("POST", "/api/webhook/payments/sandbox", body=body, headers=headers)
+            came.append((msgspec.json.decode(body)["status"], answer.status))
+            return web.Response(status=answer.status)
+
+        app = web.Application()
+        app.router.add_post("/hook", take)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        at = f"127.0.0.1:{runner.addresses[0][1]}"
+        config = {"pay-sandbox": {"webhook-url": f"http://{at}/hook"}}
+        settings = {"plugins": {"pay-sandbox": {"approve": ["secrets", f"outbound:{at}"]}}}
+        async with running_hub("ledger", "payments", "pay-sandbox", config=config, settings=settings, clock=FrozenClock()) as hub:
+            hubs.append(hub)
+            person = hub.client("payments:pay", "payments:read", subject="user_ada")
+            paid = (await person.request("POST", "/api/payments/charge", json={"amount": 1000, "asset": "EUR", "method": method})).json()
+            await hub.advance(200)
+            await hub.hub.webhooks.settle()
+            found = (await person.request("GET", f"/api/payments/checkouts/{paid['id']}")).json()
+            assert (found["status"], found["captured"]) == ("captured", 1000)
+        await runner.cleanup()
+
+    asyncio.run(main())
+    assert [status for status, _ in came] == expected
+    assert {answer for _, answer in came} <= {200, 202}

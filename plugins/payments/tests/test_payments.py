@@ -60,11 +60,17 @@ class Shop:
         rows = await self.hub.hub.database.read(lambda session: session.execute(query, {"asset": asset}).all())
         return {row.purpose.removeprefix("payments:"): row.balance if row.owner else -row.balance for row in rows if row.balance}
 
-    async def events(self) -> list[tuple[str, int]]:
+    async def _events(self) -> list[Any]:
         from luminai.data.tables_events import events
 
         rows = await self.hub.hub.database.read(lambda session: session.execute(events.select().order_by(events.c.id)).all())
-        return [(row.type.removeprefix("payments."), row.payload["amount"]) for row in rows if row.type.startswith("payments.")]
+        return [row for row in rows if row.type.startswith("payments.")]
+
+    async def events(self) -> list[tuple[str, int]]:
+        return [(row.type.removeprefix("payments."), row.payload["amount"]) for row in await self._events()]
+
+    async def payloads(self) -> list[Any]:
+        return [row.payload for row in await self._events()]
 
 
 def in_shop(work: Any, *, clock: Any = None, folder: Any = None, **config: Any) -> Any:
@@ -81,6 +87,10 @@ def test_charge__that_succeeds__is_booked_published_and_in_the_history() -> None
         assert (paid["status"], paid["captured"], paid["fee"], paid["doing"]) == ("captured", 1000, 15, "")
         assert await shop.books() == {"clearing:sandbox": 985, "fees:sandbox": 15, "deposit": 1000}
         assert await shop.events() == [("Captured", 1000)]
+        (told,) = await shop.payloads()
+        owned = (await shop.operator.request("GET", f"/api/payments/admin/payments/{paid['id']}")).json()
+        told_of = {"intent": paid["id"], "purpose": "deposit", "product": "", "subject": "user_ada", "amount": 1000, "asset": "EUR"}
+        assert told == told_of | {"provider": "sandbox", "ref": owned["ref"]}
         found = (await shop.person.request("GET", "/api/payments/history")).json()["items"]
         assert found == [await shop.show(paid)]
 

@@ -11,7 +11,7 @@ Asset = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$")]
 Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
 Purpose = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Product = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")]
+Product = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,119}$")]
 
 
 class RouteRule(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):

@@ -92,7 +92,7 @@ class Effects:
             before = standing_of(payment)
             after = replace(before, status=PaymentStatus.FAILED, code=code[:60]) if operation.kind == "authorize" else before
             store.write(session, payment, after, self._ctx.clock.now(), doing="")
-            self._publish(session, payment, before, after)
+            self._publish(session, payment, before, after, payment.ref or "")
 
         await self._db.write(unit)
 
@@ -114,12 +114,12 @@ class Effects:
             about = f"{result.ref} {result.status} {result.captured} {result.refunded}"
             store.note(session, incident_id, incident, provider=payment.provider, payment=payment.id, about=about, now=now)
         self._books.book(session, payment, before, after)
-        self._publish(session, payment, before, after)
+        self._publish(session, payment, before, after, result.ref)
         store.write(session, payment, after, now, **more)
         return incident is None
 
-    def _publish(self, session: Session, payment: Any, before: Standing, after: Standing) -> None:
-        for event in _events(payment, before, after):
+    def _publish(self, session: Session, payment: Any, before: Standing, after: Standing, ref: str) -> None:
+        for event in _events(payment, before, after, ref):
             payload = msgspec.to_builtins(event)
             self._ctx.db.publish(session, Event(type=f"payments.{type(event).__name__}", payload=payload, subject=payment.subject, key=payment.id))
 
@@ -142,8 +142,8 @@ def raise_refused(error: PaymentError | None) -> None:
     raise Unprocessable(f"The provider refuses: {error.code or error}."[:300], code="payments.refused", hint="Nothing has changed.")
 
 
-def _events(payment: Any, before: Standing, after: Standing) -> list[Captured]:
-    same = {"intent": payment.id, "ref": payment.ref or ""}
+def _events(payment: Any, before: Standing, after: Standing, ref: str) -> list[Captured]:
+    same = {"intent": payment.id, "ref": ref}
     same |= {name: getattr(payment, name) for name in ("purpose", "product", "subject", "asset", "provider")}
     found: list[Captured] = []
     if taken := after.captured - before.captured:
