@@ -97,6 +97,7 @@ class StripeProvider:
             "amount": amount,
             "currency": currency,
             "capture_method": "automatic" if request.capture else "manual",
+            "payment_method_types": list(self._config.kinds),
             "metadata": {**request.meta, KEY: key, "luminai_reference": request.reference},
             "expand": reading.EXPAND,
         }
@@ -106,7 +107,6 @@ class StripeProvider:
             ask |= {"payment_method": await self._method(request.method), "confirm": True}
         if request.return_url and request.method:
             ask["return_url"] = request.return_url
-        ask["automatic_payment_methods"] = {"enabled": True, "allow_redirects": "always" if request.return_url else "never"}
         try:
             made = await self._effect(key, lambda client, options: client.v1.payment_intents.create_async(ask, options))
         except PaymentError as error:

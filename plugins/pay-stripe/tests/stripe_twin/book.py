@@ -25,7 +25,7 @@ INTENT = (
     "customer",
     "transfer_group",
     "return_url",
-    "automatic_payment_methods",
+    "payment_method_types",
 )
 
 
@@ -108,9 +108,10 @@ class Book:
             self.find("customer", customer, "customer")
         method = params.get("payment_method")
         self._check_method(method)
-        redirects = (params.get("automatic_payment_methods") or {}).get("allow_redirects", "always")
-        if params.get("confirm") == "true" and redirects == "always" and not params.get("return_url"):
-            raise Refused(400, "parameter_missing", "a return_url must be provided", param="return_url")
+        if params.get("return_url") and params.get("confirm") != "true":
+            raise Refused(400, "parameter_unknown", "return_url is only taken with confirm=true", param="return_url")
+        if set((params.get("payment_method_types") or {"0": "card"}).values()) - {"card", "sepa_debit"}:
+            raise Refused(400, "parameter_invalid_string", "The payment method type is invalid.", param="payment_method_types")
         intent = self.new(
             "payment_intent",
             "pi",
@@ -124,6 +125,7 @@ class Book:
             customer=customer,
             transfer_group=params.get("transfer_group"),
             metadata=params.get("metadata", {}),
+            _return_url=params.get("return_url"),
             latest_charge=None,
             last_payment_error=None,
             next_action=None,
@@ -146,7 +148,8 @@ class Book:
             raise Refused(402, "card_declined", "Your card was declined.", kind="card_error", kept=True, **more)
         if method == "pm_card_threeDSecure2Required":
             url = f"https://hooks.stripe.example/3d_secure/{intent['id']}"
-            intent |= {"status": "requires_action", "next_action": {"type": "redirect_to_url", "redirect_to_url": {"url": url}}}
+            there = {"type": "redirect_to_url", "redirect_to_url": {"url": url}} if intent["_return_url"] else {"type": "use_stripe_sdk"}
+            intent |= {"status": "requires_action", "next_action": there}
             self.event("payment_intent.requires_action", intent)
             return intent
         return self.authenticated(intent)
