@@ -64,7 +64,7 @@ def localstripe(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def _without_amount_received(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It leaves ``amount_received`` out; what its charge says takes the place."""
+    """It leaves ``amount_received`` out, and expands nothing; what its list of charges says takes the place."""
     plain = provider._plain
 
     def filled(found: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _without_amount_received(monkeypatch: pytest.MonkeyPatch) -> None:
         if shown.get("object") == "payment_intent":
             charge = next(iter(shown["charges"]["data"]), {})
             taken = charge.get("amount_captured", charge.get("amount", 0)) if charge.get("captured") and shown["status"] == "succeeded" else 0
-            shown |= {"amount_received": taken, "latest_charge": charge}
+            shown |= {"amount_received": taken, "latest_charge": charge | {"balance_transaction": None}}
         return shown
 
     monkeypatch.setattr(provider, "_plain", filled)
