@@ -109,6 +109,11 @@ class Plugin:
         await ctx.service(Ledger).start()
 
     @hookimpl
+    async def stop(self, ctx: PluginContext) -> None:
+        """Write what waits and take nothing more."""
+        ctx.service(Ledger).stop()
+
+    @hookimpl
     async def export_subject(self, ctx: PluginContext, subject: str) -> AsyncIterator[ExportItem]:
         """Tell a person's accounts and statements."""
         async for item in privacy.export(ctx, subject):

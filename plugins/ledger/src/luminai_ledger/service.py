@@ -172,3 +172,7 @@ class Ledger:
     def waiting(self) -> int:
         """How many legs wait to be written."""
         return self._writer.waiting
+
+    def stop(self) -> None:
+        """Take nothing more; what waits is still written."""
+        self._writer.close()
