@@ -69,7 +69,9 @@ def test_journal__same_key_is_the_same_journal() -> None:
         assert {one.result for one in found} == {Result.EXISTS_WITH_DIFFERENT_CONTENT}
         assert (await bank.balance(wallet)).available == 970
         hold = bank.journal("h", bank.hold(wallet, bank.clearing, 100))
-        results = await bank.apply(hold, bank.journal("p", bank.post("h", 40)), bank.journal("p", bank.post("h", 40)), bank.journal("p", bank.post("h")))
+        results = await bank.apply(
+            hold, bank.journal("p", bank.post("h", 40)), bank.journal("p", bank.post("h", 40)), bank.journal("p", bank.post("h"))
+        )
         assert [one.result for one in results] == [Result.OK, Result.OK, Result.EXISTS, Result.EXISTS_WITH_DIFFERENT_CONTENT]
 
     in_bank(test)
@@ -113,7 +115,7 @@ def test_journal__bad_input_leaves_nothing() -> None:
             (move(-5), Result.INVALID, "amount"),
             (move(1.5), Result.INVALID, "amount"),
             (move("7"), Result.INVALID, "amount"),
-            (move(True), Result.INVALID, "amount"),  # noqa: FBT003 - True is an int
+            (move(True), Result.INVALID, "amount"),  # True is an int, and no amount
             (move(2**53), Result.INVALID, "amount"),
             (move(2**80), Result.INVALID, "amount"),
             (move(1, asset="USD"), Result.INVALID, "asset"),
@@ -255,7 +257,9 @@ def test_amount__text_and_minor_units_are_the_same(minor: int, asset: Asset) -> 
     assert parse_amount(format_amount(minor, asset.exponent), asset) == Money(minor, asset.code)
 
 
-@pytest.mark.parametrize("text", ["19.999", "1,5", "1e3", "", ".5", "5.", "+1", " 1", "١", "1.", "--1", "0x1", "NaN", "99999999999999999", "90071992547409.92"])
+@pytest.mark.parametrize(
+    "text", ["19.999", "1,5", "1e3", "", ".5", "5.", "+1", " 1", "١", "1.", "--1", "0x1", "NaN", "99999999999999999", "90071992547409.92"]
+)
 def test_amount__is_never_rounded_or_guessed(text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_amount(text, currencies()["EUR"])
