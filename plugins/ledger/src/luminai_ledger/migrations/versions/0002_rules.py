@@ -37,7 +37,7 @@ SQLITE = (
     refuse(
         "ledger__accounts",
         "INSERT",
-        NOT_EMPTY + " OR NEW.closed_at IS NOT NULL"
+        NOT_EMPTY + " OR NEW.closed_at IS NOT NULL"  # noqa: S608 - our own names
         " OR EXISTS (SELECT 1 FROM ledger__accounts WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM ledger__accounts"
         " WHERE owner = NEW.owner AND tenant = NEW.tenant AND purpose = NEW.purpose AND asset = NEW.asset)"
         " OR NOT EXISTS (SELECT 1 FROM ledger__assets WHERE code = NEW.asset)",
