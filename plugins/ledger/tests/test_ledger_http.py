@@ -86,7 +86,7 @@ def test_bad_input__is_a_problem_and_leaves_nothing() -> None:
                 ([leg("transfer", wallet, made.clearing, 0)], 422, "ledger.invalid"),
                 ([leg("transfer", wallet, made.clearing, 1.5)], 400, "invalid-input"),
                 ([leg("transfer", wallet, made.clearing, "1")], 400, "invalid-input"),
-                ([leg("transfer", wallet, made.clearing, 2**53)], 400, "invalid-input"),
+                ([leg("transfer", wallet, made.clearing, 2**53)], 400, "bad-number"),
                 ([leg("transfer", wallet, made.clearing, 1, "eur")], 400, "invalid-input"),
                 ([leg("transfer", wallet, made.clearing, 1, "USD")], 422, "ledger.invalid"),
                 ([leg("transfer", wallet, dollars, 1)], 422, "ledger.invalid"),
