@@ -161,7 +161,10 @@ async def run(engine: str, url: str, folder: Path, asked: argparse.Namespace) ->
                 cpu = time.process_time()
                 rate, p99, done = await measure(spend, number, asked.seconds, load)
                 each = (time.process_time() - cpu) / done * 1e6
-                print(f"{engine:<11}{name:<26}{load:<9}{number:>4} callers {rate:>9,.0f}/s   p99 {p99:>8.1f} ms   {each:>5.0f} µs CPU of the hub each", flush=True)
+                print(
+                    f"{engine:<11}{name:<26}{load:<9}{number:>4} callers {rate:>9,.0f}/s   p99 {p99:>8.1f} ms   {each:>5.0f} µs CPU of the hub each",
+                    flush=True,
+                )
 
     async with bank(folder=folder, database_url=url) as made:
         accounts = [await made.open(f"account {number}", guard=Guard.DEBITS) for number in range(ACCOUNTS)]
