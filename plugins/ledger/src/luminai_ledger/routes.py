@@ -65,10 +65,10 @@ def _own(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
         found = await ctx.db.as_system().read(unit)
         return Page(found[:limit], found[limit - 1].account if len(found) > limit else None)
 
-    @get("/api/ledger/mine/{account:str}/statement", opt=policy("ledger:read"))
+    @get("/api/ledger/mine/{own_account:str}/statement", opt=policy("ledger:read"))
     async def show_own_statement(
         request: Request[Any, Any, Any],
-        account: account_path,
+        own_account: account_path,
         since: by_since = None,
         until: by_until = None,
         limit: page_limit = 50,
@@ -78,9 +78,9 @@ def _own(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
         subject = signed_in(request).subject
 
         def unit(session: Session) -> list[reading.Line]:
-            if find_account(session, account).owner != subject:
+            if find_account(session, own_account).owner != subject:
                 raise NotFound("There is no such account.", code="ledger.account-not-found", hint="GET /api/ledger/mine lists yours.")
-            return reading.statement(session, account, limit=limit + 1, before=_place(cursor), since=since, until=until)
+            return reading.statement(session, own_account, limit=limit + 1, before=_place(cursor), since=since, until=until)
 
         return _lines(await ctx.db.as_system().read(unit), limit)
 
