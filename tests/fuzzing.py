@@ -24,6 +24,8 @@ approve = ["secrets", "webhooks"]
 config = { secrets = ["env:HOOK_SECRET"] }
 [plugins.storage-local]
 enabled = true
+[plugins.ledger]
+enabled = true
 [plugins.mail]
 enabled = true
 config = { host = "127.0.0.1", port = 9, from-address = "hub@example.org", security = "none" }

@@ -29,6 +29,10 @@ EXAMPLES = {
     "event": "evt_",
     "endpoint": "end_",
     "any_endpoint": "end_",
+    "account": "acc_",
+    "own_account": "acc_",
+    "transfer": "trf_",
+    "journal": "trf_",
 }
 ZEROS = "0" * 32
 SHARED = {
@@ -44,6 +48,7 @@ SHARED = {
         ("any_job", "any_endpoint", "delivery", "entry_id", "hold_id", "key_id", "letter", "organisation", "person", "repair", "role", "subject"),
         "an operator's, under a scope of the hub",
     ),
+    **dict.fromkeys(("account", "transfer", "journal"), "books are an operator's, under ledger:audit and ledger:manage"),
 }
 """Why rows that a parameter names have no owner; every other parameter is one of ``OWNED``."""
 ORGANISATION: tuple[tuple[str, str, Any, int], ...] = (
@@ -81,6 +86,7 @@ OWNED = {
     *(f"{method} /api/schedules/{{schedule:str}}" for method in ("GET", "PATCH", "DELETE")),
     *(f"POST /api/schedules/{{schedule:str}}/{verb}" for verb in ("pause", "resume", "run")),
     "GET /api/events/{event:str}",
+    "GET /api/ledger/mine/{own_account:str}/statement",
     *(f"{method} /api/endpoints/{{endpoint:str}}{rest}" for method, rest, _, _ in ENDPOINT),
     "POST /api/users/keys/{own_key_id:str}/rotate",
     "DELETE /api/users/keys/{own_key_id:str}",
