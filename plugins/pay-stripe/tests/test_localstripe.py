@@ -1,5 +1,5 @@
-"""A second opinion: localstripe, an independent imitation of Stripe, in a process of its own. It is lenient (it knows no idempotency keys, and lets more
-be refunded than was taken) and books a partial capture as a refund, so only what it does right is asked of it.
+"""A second opinion: localstripe, an independent imitation of Stripe, in a process of its own. It is lenient: it knows no idempotency keys, lets more
+be refunded than was taken, and books a partial capture as a refund. So only what it does right is asked of it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ pytest.importorskip("stripe", reason="the extra pay-stripe[sdk] is not installed
 
 from test_stripe import provider_of, stripe_hub
 
-from luminai_pay_stripe import provider
-
 from luminai import AuthorizeRequest, Money, PaymentError, PaymentStatus
+from luminai_pay_stripe import provider
 
 PYTHON = Path(__file__).parents[3] / ".venv-peers" / "bin" / "python"
 # its own command listens on all interfaces
