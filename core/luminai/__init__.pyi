@@ -30,6 +30,9 @@ from luminai.contracts.context import Once as Once
 from luminai.contracts.context import OwnedDatabase as OwnedDatabase
 from luminai.contracts.context import PluginContext as PluginContext
 from luminai.contracts.context import Providers as Providers
+from luminai.contracts.engines import DueJob as DueJob
+from luminai.contracts.engines import JobEngine as JobEngine
+from luminai.contracts.engines import JobWork as JobWork
 from luminai.contracts.errors import ConfigRejected as ConfigRejected
 from luminai.contracts.errors import Conflict as Conflict
 from luminai.contracts.errors import DeadlineExceeded as DeadlineExceeded
@@ -178,6 +181,7 @@ __all__ = [
     "Decisions",
     "Delivery",
     "Denied",
+    "DueJob",
     "EmbeddingReply",
     "End",
     "EndState",
@@ -205,6 +209,8 @@ __all__ = [
     "InvalidInput",
     "JSONText",
     "Job",
+    "JobEngine",
+    "JobWork",
     "Kept",
     "Live",
     "LiveMessage",

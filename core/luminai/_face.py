@@ -26,6 +26,7 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.contracts.manifest": ("PLUGIN_API", "Manifest"),
     "luminai.contracts.terminal": ("ServerEvent", "Terminal"),
     "luminai.contracts.hookspecs": ("hookimpl",),
+    "luminai.contracts.engines": ("DueJob", "JobEngine", "JobWork"),
     "luminai.contracts.jobs": ("Action", "Actions", "Job", "Schedule"),
     "luminai.contracts.cache": ("Cache", "CacheClass", "CacheStore", "Kept"),
     "luminai.contracts.metrics": ("AlertRule", "Metrics"),

@@ -225,12 +225,6 @@ def test_b07__needs_a_plugin_silently(plugins) -> None:
     [
         (GOOD.replace("/api/notes/hello", "/api/other/hello"), {}, "/api/other/hello"),
         (
-            GOOD + "    @hookimpl\n    def metrics(self):\n        from luminai import Metric\n"
-            "        return [Metric(name='other.total', kind='counter', help='x')]\n",
-            {"provides": '["routes", "metrics"]'},
-            "other.total",
-        ),
-        (
             GOOD + "    @hookimpl\n    def models(self):\n        from sqlalchemy import Column, Index, String, Table\n"
             "        from luminai import metadata_for\n        metadata = metadata_for('notes')\n"
             "        Table('notes__a', metadata, Column('id', String(40), primary_key=True), Index('by_id', 'id'))\n        return metadata\n",
@@ -238,7 +232,7 @@ def test_b07__needs_a_plugin_silently(plugins) -> None:
             "by_id",
         ),
     ],
-    ids=["route", "metric", "index"],
+    ids=["route", "index"],
 )
 def test_b08__name_of_others(plugins, code: str, more: dict[str, Any], said: str) -> None:
     expect_only("B08", said, make(plugins, code, **more))
