@@ -35,6 +35,7 @@ Kind = Literal[
     "models",
     "services",
     "decisions",
+    "meters",
     "health_checks",
     "metrics",
     "alert_rules",
