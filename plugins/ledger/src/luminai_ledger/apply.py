@@ -1,0 +1,137 @@
+"""Journals into the tables, many at once, within the caller's unit of work: load and lock what they touch, decide in memory, write in one statement.
+
+Texts of SQL and the driver's own parameters, for a batch of a thousand: there is no object for a row, and the text of a statement is the same every time,
+so that the server has it prepared. Accounts are locked in the order of their ids, ``FOR NO KEY UPDATE``: two batches never wait for each other in a
+circle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import Session
+
+from luminai_ledger.books import COLUMNS, Books, State
+from luminai_ledger.journal import Journal, Outcome, Result
+from luminai_ledger.moments import micros
+from luminai_ledger.prepared import Prepared, Refusal, prepare, refused
+
+_STORED: Final = "SELECT id, seq, kind, debit, credit, amount, released, hold, code, reference, legs, reverses FROM ledger__transfers WHERE id"
+_HOLDS: Final = "SELECT id, debit, credit, amount FROM ledger__holds WHERE id"
+_ACCOUNTS: Final = (
+    "SELECT id, asset, guard, overdraft, closed_at, debits_posted, credits_posted, debits_pending, credits_pending FROM ledger__accounts WHERE id"
+)
+_REVERSED: Final = "SELECT reverses FROM ledger__transfers WHERE reverses"
+_TYPES: Final = {"id": "bytea", "kind": "smallint", "debit": "bytea", "credit": "bytea", "hold": "bytea", "journal": "bytea", "reverses": "bytea"}
+_TEXTS: Final = ("code", "reference")
+_NAMES: Final = ", ".join(COLUMNS)
+_UNNEST: Final = ", ".join(f"${at}::{_TYPES.get(name, 'text' if name in _TEXTS else 'bigint')}[]" for at, name in enumerate(COLUMNS, 1))
+_INSERT_POSTGRES: Final = (
+    f"INSERT INTO ledger__transfers ({_NAMES}) SELECT {_NAMES} FROM unnest({_UNNEST})"  # noqa: S608 - our own names
+    f" WITH ORDINALITY AS t ({_NAMES}, place) ORDER BY place RETURNING id, seq"
+)
+_INSERT_SQLITE: Final = f"INSERT INTO ledger__transfers (seq, {_NAMES}) VALUES (?{', ?' * len(COLUMNS)})"  # noqa: S608 - as above
+_CHUNK: Final = 1024
+
+
+def apply(session: Session, journals: Sequence[Journal], now: datetime, *, reverses: str = "") -> list[Outcome]:
+    """Write journals in their order and return what became of each; a refused one leaves nothing and hinders no other."""
+    found: list[Outcome | None] = []
+    prepared: list[tuple[int, Journal, Prepared]] = []
+    for journal in journals:
+        try:
+            prepared.append((len(found), journal, prepare(journal, reverses)))
+            found.append(None)
+        except Refusal as refusal:
+            found.append(refused(journal, refusal))
+    for (place, _, _), outcome in zip(prepared, apply_prepared(session, [one for *_, one in prepared], now), strict=True):
+        found[place] = outcome
+    return [outcome for outcome in found if outcome is not None]
+
+
+def apply_prepared(session: Session, journals: Sequence[Prepared], now: datetime) -> list[Outcome]:
+    """Do the same with journals that are sound by themselves."""
+    if not journals:
+        return []
+    connection = session.connection()
+    books = Books(micros(now))
+    places = _load(connection, books, journals)
+    results: list[Result | Refusal] = []
+    for journal in journals:
+        try:
+            results.append(books.decide(journal))
+        except Refusal as refusal:
+            results.append(refusal)
+    if books.rows:
+        places.update(_write(connection, books.rows))
+    return [_outcome(journal, result, places) for journal, result in zip(journals, results, strict=True)]
+
+
+def _load(connection: Connection, books: Books, journals: Sequence[Prepared]) -> dict[bytes, int]:
+    """Fill the books with what the journals touch, and return the places of transfers that are there."""
+    legs = [leg for journal in journals for leg in journal.legs]
+    places: dict[bytes, int] = {}
+    wanted = {leg.debit for leg in legs} | {leg.credit for leg in legs}
+    for identity, seq, *stored in _rows(connection, _STORED, (leg.id for leg in legs)):
+        books.stored[bytes(identity)] = (
+            *(stored[0], bytes(stored[1]), bytes(stored[2]), stored[3], stored[4], _bytes(stored[5]), stored[6], stored[7], stored[8]),
+            _bytes(stored[9]),
+        )
+        places[bytes(identity)] = seq
+        wanted.add(bytes(stored[1]))
+    held = {leg.hold for leg in legs if leg.hold is not None}
+    for identity, debit, credit, amount in _rows(connection, _HOLDS, held):
+        books.holds[bytes(identity)] = (bytes(debit), bytes(credit), amount)
+        wanted |= {bytes(debit), bytes(credit)}
+    back = {journal.reverses for journal in journals if journal.reverses is not None}
+    books.reversed.update(bytes(row[0]) for row in _rows(connection, _REVERSED, back))
+    wanted.discard(b"")
+    locked = " ORDER BY id FOR NO KEY UPDATE" if connection.dialect.name == "postgresql" else ""
+    for identity, asset, guard, overdraft, closed_at, *balances in _rows(connection, _ACCOUNTS, sorted(wanted), locked):
+        books.accounts[bytes(identity)] = State(asset, guard, overdraft, closed_at is not None, tuple(balances))
+    return places
+
+
+def _rows(connection: Connection, query: str, ids: Iterable[bytes], more: str = "") -> Iterable[Any]:
+    """Return the rows of the query with these ids. SQLite gets lists of a few lengths, filled up, so that its statements stay prepared."""
+    every = list(ids)
+    if not every:
+        return ()
+    if connection.dialect.name == "postgresql":
+        return connection.exec_driver_sql(f"{query} = ANY ($1::bytea[]){more}", (every,)).all()
+    found: list[Any] = []
+    for start in range(0, len(every), _CHUNK):
+        part = every[start : start + _CHUNK]
+        size = 1 << (len(part) - 1).bit_length()
+        marks = ", ".join("?" * size)
+        found += connection.exec_driver_sql(f"{query} IN ({marks})", (*part, *part[-1:] * (size - len(part)))).all()
+    return found
+
+
+def _write(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[bytes, int]:
+    """Insert transfers and return the place of each by its id."""
+    if connection.dialect.name == "postgresql":
+        written = connection.exec_driver_sql(_INSERT_POSTGRES, tuple(map(list, zip(*rows, strict=True)))).all()
+        return {bytes(identity): seq for identity, seq in written}
+    first = 1 + connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM ledger__transfers").scalar_one()
+    connection.exec_driver_sql(_INSERT_SQLITE, [(first + place, *row) for place, row in enumerate(rows)])
+    return {row[0]: first + place for place, row in enumerate(rows)}
+
+
+def _outcome(journal: Prepared, result: Result | Refusal, places: dict[bytes, int]) -> Outcome:
+    identity, legs = f"trf_{journal.id.hex()}", journal.legs
+    if not isinstance(result, Refusal):
+        return Outcome(result=result, id=identity, legs=(result,) * len(legs), seqs=tuple([places[leg.id] for leg in legs]))
+    if result.result is Result.EXISTS_WITH_DIFFERENT_CONTENT:
+        each = (result.result,) * len(legs)
+    else:
+        each = tuple(result.result if number == result.leg else Result.LINKED_FAILED for number in range(len(legs)))
+    account = f"acc_{result.account.hex()}" if result.account else ""
+    return Outcome(result=result.result, id=identity, legs=each, reason=result.reason, account=account, available=result.available)
+
+
+def _bytes(value: Any) -> bytes | None:
+    return None if value is None else bytes(value)

@@ -1,0 +1,246 @@
+"""What the books say: balances now and at any place, statements, holds, journals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+from sqlalchemy import Select, and_, literal, or_, select, union_all
+from sqlalchemy.orm import Session
+
+from luminai import NotFound
+from luminai_ledger.accounts import Balance, Guard, find_account
+from luminai_ledger.journal import raw
+from luminai_ledger.models import BALANCES, accounts, holds, transfers
+from luminai_ledger.moments import micros, moment
+
+_CHUNK: Final = 500
+KINDS: Final[tuple[Literal["transfer", "hold", "post", "void"], ...]] = ("transfer", "hold", "post", "void")
+
+
+class TransferView(Struct, frozen=True, kw_only=True):
+    """One row of the ledger.
+
+    Attributes:
+        seq: Its place; later ones have larger numbers, with gaps.
+        released: Of a post or void: what its hold had set aside.
+        journal: The journal that it is a leg of.
+    """
+
+    seq: int
+    id: str
+    kind: Literal["transfer", "hold", "post", "void"]
+    debit: str
+    credit: str
+    amount: int
+    asset: str
+    code: str
+    reference: str
+    journal: str
+    at: datetime
+    released: int = 0
+    hold: str | None = None
+    reverses: str | None = None
+    expires_at: datetime | None = None
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One line of an account's statement: the transfer from the account's own side, with what it held afterwards.
+
+    Attributes:
+        side: ``debit`` takes from a wallet, ``credit`` adds to it.
+        amount: What was settled, 0 for a hold and a void.
+        held: What was set aside (positive) or set free (negative).
+        other: The account of the other side.
+        posted, pending: What the account held afterwards, as in ``Balance``.
+    """
+
+    seq: int
+    id: str
+    at: datetime
+    kind: Literal["transfer", "hold", "post", "void"]
+    side: Literal["debit", "credit"]
+    amount: int
+    held: int
+    code: str
+    reference: str
+    other: str
+    journal: str
+    posted: int
+    pending: int
+
+
+class OpenHold(Struct, frozen=True, kw_only=True):
+    """Something that is set aside now. ``expires_at`` None: it has no lease."""
+
+    id: str
+    seq: int
+    debit: str
+    credit: str
+    amount: int
+    asset: str
+    expires_at: datetime | None
+
+
+def balance(session: Session, identity: str, at: int | None = None) -> Balance:
+    """Return what an account holds, or held after the transfer at place ``at``.
+
+    Raises:
+        NotFound: there is no such account (code ``ledger.account-not-found``).
+    """
+    row = find_account(session, identity)
+    if at is None:
+        return _balance(row, row.last_seq, [getattr(row, name) for name in BALANCES])
+    found: Any = None
+    for side in ("dr", "cr"):
+        column = transfers.c.debit if side == "dr" else transfers.c.credit
+        query = select(transfers.c.seq, *(transfers.c[f"{side}_{name}"] for name in BALANCES))
+        one = session.execute(query.where(column == row.id, transfers.c.seq <= at).order_by(transfers.c.seq.desc()).limit(1)).first()
+        if one is not None and (found is None or one.seq > found.seq):
+            found = one
+    return _balance(row, 0, [0, 0, 0, 0]) if found is None else _balance(row, found[0], list(found[1:]))
+
+
+def balances(session: Session, identities: Sequence[str]) -> dict[str, Balance]:
+    """Return what accounts hold by their ids; those that are not open are left out."""
+    wanted = [raw(identity) for identity in identities]
+    found: dict[str, Balance] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        for row in session.execute(select(accounts).where(accounts.c.id.in_(wanted[start : start + _CHUNK]))):
+            found[wire("acc", row.id)] = _balance(row, row.last_seq, [getattr(row, name) for name in BALANCES])
+    return found
+
+
+def statement(
+    session: Session, identity: str, *, limit: int, before: int | None = None, since: datetime | None = None, until: datetime | None = None
+) -> list[Line]:
+    """Return lines of an account's statement, newest first, those before the place ``before``; moments are ``since <= at < until``.
+
+    Raises:
+        NotFound: there is no such account (code ``ledger.account-not-found``).
+    """
+    account = find_account(session, identity)
+    halves: list[Select[Any]] = []
+    for side, short, own, other in (("debit", "dr", "debit", "credit"), ("credit", "cr", "credit", "debit")):
+        query = select(
+            *(transfers.c[name] for name in ("seq", "id", "at", "kind", "amount", "released", "code", "reference", "journal")),
+            transfers.c[other].label("other"),
+            literal(side).label("side"),
+            *(transfers.c[f"{short}_{name}"].label(name) for name in BALANCES),
+        ).where(transfers.c[own] == account.id)
+        if before is not None:
+            query = query.where(transfers.c.seq < before)
+        if since is not None:
+            query = query.where(transfers.c.at >= micros(since))
+        if until is not None:
+            query = query.where(transfers.c.at < micros(until))
+        halves.append(query.order_by(transfers.c.seq.desc()).limit(limit))
+    both = union_all(*(half.subquery().select() for half in halves)).subquery()
+    rows = session.execute(select(both).order_by(both.c.seq.desc()).limit(limit))
+    return [_line(account, row) for row in rows]
+
+
+def transfer(session: Session, identity: str) -> TransferView:
+    """Return one transfer.
+
+    Raises:
+        NotFound: there is none (code ``ledger.transfer-not-found``).
+    """
+    row = session.execute(_with_asset().where(transfers.c.id == raw(identity))).first()
+    if row is None:
+        raise NotFound("There is no such transfer.", code="ledger.transfer-not-found")
+    return _view(row)
+
+
+def journal_legs(session: Session, identity: str) -> list[TransferView]:
+    """Return the legs of a journal in their order.
+
+    Raises:
+        NotFound: there is none (code ``ledger.transfer-not-found``).
+    """
+    first = session.execute(_with_asset().where(transfers.c.id == raw(identity))).first()
+    if first is None or not first.legs:
+        raise NotFound("There is no such journal.", code="ledger.transfer-not-found", hint="A journal has the id of its first leg.")
+    if first.legs == 1:
+        return [_view(first)]
+    # the legs of a journal stand next to each other but for what other processes write, in the order of their places
+    query = _with_asset().where(transfers.c.journal == first.id, transfers.c.seq >= first.seq).order_by(transfers.c.seq).limit(first.legs)
+    return [_view(row) for row in session.execute(query)]
+
+
+def journals_page(session: Session, *, limit: int, after: int = 0) -> list[TransferView]:
+    """Return transfers in the order of their places, those behind ``after``."""
+    return [_view(row) for row in session.execute(_with_asset().where(transfers.c.seq > after).order_by(transfers.c.seq).limit(limit))]
+
+
+def open_holds(session: Session, *, account: str | None = None, limit: int, after: str | None = None, due: datetime | None = None) -> list[OpenHold]:
+    """Return what is held now by id: of one account, or of all; with ``due`` those whose lease ended before it."""
+    query = select(holds, accounts.c.asset).join(accounts, accounts.c.id == holds.c.debit).order_by(holds.c.id).limit(limit)
+    if account is not None:
+        query = query.where(or_(holds.c.debit == raw(account), holds.c.credit == raw(account)))
+    if after is not None:
+        query = query.where(holds.c.id > raw(after))
+    if due is not None:
+        query = query.where(and_(holds.c.expires_at.is_not(None), holds.c.expires_at < micros(due)))
+    return [_hold(row) for row in session.execute(query)]
+
+
+def _with_asset() -> Select[Any]:
+    return select(transfers, accounts.c.asset).join(accounts, accounts.c.id == transfers.c.debit)
+
+
+def _view(row: Any) -> TransferView:
+    return TransferView(
+        seq=row.seq,
+        id=wire("trf", row.id),
+        kind=KINDS[row.kind],
+        debit=wire("acc", row.debit),
+        credit=wire("acc", row.credit),
+        amount=row.amount,
+        asset=row.asset,
+        code=row.code,
+        reference=row.reference,
+        journal=wire("trf", row.journal),
+        at=moment(row.at),
+        released=row.released,
+        hold=None if row.hold is None else wire("trf", row.hold),
+        reverses=None if row.reverses is None else wire("trf", row.reverses),
+        expires_at=None if row.expires_at is None else moment(row.expires_at),
+    )
+
+
+def _line(account: Any, row: Any) -> Line:
+    shown = _balance(account, row.seq, [getattr(row, name) for name in BALANCES])
+    return Line(
+        seq=row.seq,
+        id=wire("trf", row.id),
+        at=moment(row.at),
+        kind=KINDS[row.kind],
+        side=row.side,
+        amount=row.amount if row.kind in (0, 2) else 0,
+        held=row.amount if row.kind == 1 else -row.released,
+        code=row.code,
+        reference=row.reference,
+        other=wire("acc", row.other),
+        journal=wire("trf", row.journal),
+        posted=shown.posted,
+        pending=shown.pending,
+    )
+
+
+def _hold(row: Any) -> OpenHold:
+    sides = {"debit": wire("acc", row.debit), "credit": wire("acc", row.credit)}
+    expires = None if row.expires_at is None else moment(row.expires_at)
+    return OpenHold(id=wire("trf", row.id), seq=row.seq, amount=row.amount, asset=row.asset, expires_at=expires, **sides)
+
+
+def _balance(row: Any, seq: int, values: Sequence[int]) -> Balance:
+    guard = Guard(row.guard)
+    return Balance(account=wire("acc", row.id), asset=row.asset, guard=guard, overdraft=row.overdraft, seq=seq, **dict(zip(BALANCES, values, strict=True)))
+
+
+def wire(prefix: str, identity: bytes) -> str:
+    """Return an id as clients see it."""
+    return f"{prefix}_{bytes(identity).hex()}"
