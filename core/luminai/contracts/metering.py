@@ -36,7 +36,7 @@ class Work(Struct, frozen=True, kw_only=True):
     """
 
     action: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*(\.[a-z][a-z0-9_-]*)+$", max_length=80)]
-    key: Annotated[str, Meta(min_length=1, max_length=160)]
+    key: Annotated[str, Meta(min_length=1, max_length=120)]
     subject: Annotated[str, Meta(min_length=1, max_length=120)]
     model: Annotated[str, Meta(max_length=200)] = ""
     quantities: Quantities = {}
@@ -63,9 +63,12 @@ class Quote(Struct, frozen=True, kw_only=True):
 
 
 class Held(Struct, frozen=True):
-    """Work may begin. ``grows_by`` names the quantities that the price depends on: only these need ``extend``."""
+    """Work may begin. ``grows_by`` names the quantities that the price depends on: only these need ``extend``. Who ends the work elsewhere than where
+    it was admitted, such as a job, makes it anew from the ``key`` and ``subject`` of its ``Work``.
+    """
 
     key: str
+    subject: str
     grows_by: frozenset[str] = frozenset()
 
 
@@ -131,7 +134,7 @@ class Meter(Protocol):
     """What a plugin contributes by the hook ``meters``. Each meter sees all work; keys begin with the working plugin's id and a colon.
 
     The methods do what ``Metering`` says, in a unit of the plugin that works: it is confined to the rows of the one who pays, and may be run again.
-    They answer None to what they do not price. ``settle`` and ``release`` are also called with keys that this meter never held, and pass them over.
+    They answer None to what they do not price; ``extend``, ``settle`` and ``release`` are also called for what this meter never held, and pass.
     """
 
     name: str
@@ -140,8 +143,8 @@ class Meter(Protocol):
 
     def hold(self, session: Session, work: Work) -> Held | None: ...
 
-    def extend(self, session: Session, key: str, quantities: Mapping[str, int], lease: float) -> None: ...
+    def extend(self, session: Session, held: Held, quantities: Mapping[str, int], lease: float) -> None: ...
 
-    def settle(self, session: Session, key: str, used: Mapping[str, int]) -> None: ...
+    def settle(self, session: Session, held: Held, used: Mapping[str, int]) -> None: ...
 
-    def release(self, session: Session, key: str, failure: WorkFailure) -> None: ...
+    def release(self, session: Session, held: Held, failure: WorkFailure) -> None: ...

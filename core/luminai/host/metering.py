@@ -13,6 +13,7 @@ from luminai.contracts.metering import Held, Meter, Quote, Work, WorkFailure
 from luminai.host.providers import Collision
 
 T = TypeVar("T")
+K = TypeVar("K", Work, Held)
 
 
 class MeterTable:
@@ -73,29 +74,29 @@ class PluginMetering:
     def hold(self, session: Session, work: Work, /) -> Held | None:
         """Set aside the most that work may cost."""
         found = self._ask(work, lambda meter, own: meter.hold(session, own))
-        return Held(work.key, frozenset[str]().union(*(held.grows_by for held in found))) if found else None
+        return Held(work.key, work.subject, frozenset[str]().union(*(held.grows_by for held in found))) if found else None
 
     def extend(self, session: Session, held: Held, quantities: Mapping[str, int], /, *, lease: float = 300.0) -> None:
         """Set aside more, and renew the lease."""
         for meter in self._meters():
-            meter.extend(session, self._own(held.key), quantities, lease)
+            meter.extend(session, self._own(held), quantities, lease)
 
     def settle(self, session: Session, held: Held, used: Mapping[str, int], /) -> None:
         """Charge for what was used."""
         for meter in self._table().all:  # a meter that is off ends its holds by their leases: what was made must be kept all the same
-            meter.settle(session, self._own(held.key), used)
+            meter.settle(session, self._own(held), used)
 
     def release(self, session: Session, held: Held, failure: WorkFailure, /) -> None:
         """End the hold of work that gave no result."""
         for meter in self._table().all:
-            meter.release(session, self._own(held.key), failure)
+            meter.release(session, self._own(held), failure)
 
     def _ask(self, work: Work, call: Callable[[Meter, Work], T | None]) -> list[T]:
         if not self.is_on:
             return []
         if work.action.partition(".")[0] != self._plugin:
             raise ValueError(f"{self._plugin} cannot be paid for {work.action}")
-        own = structs.replace(work, key=self._own(work.key))
+        own = self._own(work)
         return [answer for meter in self._meters() if (answer := call(meter, own)) is not None]
 
     def _meters(self) -> list[Meter]:
@@ -111,5 +112,6 @@ class PluginMetering:
             raise Unavailable("What counts paid work does not run.", **more)
         return table.all
 
-    def _own(self, key: str) -> str:
-        return f"{self._plugin}:{key}"
+    def _own(self, one: K) -> K:
+        """Return the work, or what is held for it, under a key that is this plugin's own."""
+        return structs.replace(one, key=f"{self._plugin}:{one.key}")

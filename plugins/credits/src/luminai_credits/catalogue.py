@@ -98,8 +98,10 @@ class Catalogue:
         """
         self.product(session, product)
         dated = structs.replace(price, start=price.start or now)
-        if problems := self._add_prices(session, product, [dated], now)[1]:
+        fresh, problems = self._fresh(session, product, [dated])
+        if problems:
             raise Unprocessable(problems[0].detail, code="credits.price-refused", hint=problems[0].hint)
+        self._add(session, product, fresh, now)
         found = self.price_row(session, dated)
         if found is None:
             raise LookupError("a row that was just added is not there")
@@ -111,49 +113,62 @@ class Catalogue:
         row = session.execute(select(prices.c.id, prices.c.product, prices.c.model, prices.c.start).where(same)).first()
         return None if row is None else self._priced(session, row)
 
+    def compare(self, session: Session, product: Product) -> Imported:
+        """Tell what ``store`` would do; nothing is written. Raises as ``store``."""
+        known = self._newest(session, product.product)
+        problems = []
+        if known is not None and known[1].unit != product.unit:
+            detail = f"{product.product} is counted in {known[1].unit}, and people have some"
+            problems.append(ProblemItem(detail=detail, pointer="/unit", hint="Take another name for the product."))
+        fresh, wrong = self._fresh(session, product.product, self._dated(product))
+        problems += wrong
+        if problems:
+            detail = f"{product.product} contradicts what is there."
+            raise Unprocessable(detail, code="credits.product-refused", hint=problems[0].hint, errors=problems[:50])
+        changed = known is None or known[1] != product
+        version = (known[0] if known is not None else 0) + changed
+        return Imported(product=product.product, version=version, prices_added=len(fresh), changed=changed)
+
     def store(self, session: Session, product: Product, now: datetime) -> Imported:
         """Add a product's version and its prices, or nothing where all of it is there.
 
         Raises:
             Unprocessable: it contradicts what is there; ``errors`` lists every point (code ``credits.product-refused``).
         """
-        row = session.execute(
-            select(products.c.version, products.c.body).where(products.c.product == product.product).order_by(products.c.version.desc()).limit(1)
-        ).first()
-        problems = []
-        if row is not None and row.body["unit"] != product.unit:
-            detail = f"{product.product} is counted in {row.body['unit']}, and people have some"
-            problems.append(ProblemItem(detail=detail, pointer="/unit", hint="Take another name for the product."))
-        dated = [structs.replace(price, start=product.price_start(price)) for price in product.prices]
-        added, wrong = self._add_prices(session, product.product, dated, now)
-        problems += wrong
-        if problems:
-            raise Unprocessable(
-                f"{product.product} contradicts what is there.", code="credits.product-refused", hint=problems[0].hint, errors=problems[:50]
-            )
-        changed = row is None or msgspec.convert(row.body, Product) != product
-        version = (row.version if row is not None else 0) + changed
-        if changed:
-            values = {"id": self._new_id("prd"), "product": product.product, "version": version, "body": msgspec.to_builtins(product)}
+        found = self.compare(session, product)
+        if found.changed:
+            values = {"id": self._new_id("prd"), "product": product.product, "version": found.version, "body": msgspec.to_builtins(product)}
             session.execute(insert(products).values(**values, imported_at=now))
-        return Imported(product=product.product, version=version, prices_added=added, changed=changed)
+        self._add(session, product.product, self._fresh(session, product.product, self._dated(product))[0], now)
+        return found
 
-    def _add_prices(self, session: Session, product: str, rows: Sequence[Price], now: datetime) -> tuple[int, list[ProblemItem]]:
-        problems, added = [], 0
+    def _dated(self, product: Product) -> list[Price]:
+        return [structs.replace(price, start=product.price_start(price)) for price in product.prices]
+
+    def _newest(self, session: Session, name: str) -> tuple[int, Product] | None:
+        query = select(products.c.version, products.c.body).where(products.c.product == name).order_by(products.c.version.desc()).limit(1)
+        row = session.execute(query).first()
+        return None if row is None else (row.version, msgspec.convert(row.body, Product))
+
+    def _fresh(self, session: Session, product: str, rows: Sequence[Price]) -> tuple[list[Price], list[ProblemItem]]:
+        """Return the rows that are not there yet, and what contradicts those that are."""
+        problems, fresh = [], []
         for price in rows:
             others = select(func.min(prices.c.product)).where(prices.c.action == price.action, prices.c.product != product)
-            if (other := session.execute(others).scalar()) is not None:
+            other, there = session.execute(others).scalar(), self.price_row(session, price)
+            if other is not None:
                 problems.append(ProblemItem(detail=f"{price.action} is priced by {other}", pointer="/prices", hint="Name it in one product."))
-                continue
-            there = self.price_row(session, price)
-            if there is None:
-                values = {"id": self._new_id("prc"), "product": product, "action": price.action, "model": price.model, "start": price.start}
-                session.execute(insert(prices).values(**values, body=msgspec.to_builtins(price), imported_at=now))
-                added += 1
+            elif there is None:
+                fresh.append(price)
             elif there.price != price:
                 hint = "Add another row with a later start; what was paid by this one must stay explainable."
                 problems.append(ProblemItem(detail=f"{price.action} has another price from {price.start}", pointer="/prices", hint=hint))
-        return added, problems
+        return fresh, problems
+
+    def _add(self, session: Session, product: str, rows: Sequence[Price], now: datetime) -> None:
+        for price in rows:
+            values = {"id": self._new_id("prc"), "product": product, "action": price.action, "model": price.model, "start": price.start}
+            session.execute(insert(prices).values(**values, body=msgspec.to_builtins(price), imported_at=now))
 
     def _priced(self, session: Session, row: Any) -> Priced:
         return Priced(row.id, row.product, row.start, self._decoded(session, prices, row.id, Price))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, UniqueConstraint
 
 from luminai import JSONText, UTCDateTime, metadata_for
 
@@ -62,6 +62,8 @@ wallets: Final = Table(
     Column("paid_months", Integer, nullable=False),
     Column("next_plan", String(40), nullable=False),
     Column("wanted_plan", String(40), nullable=False),
+    Column("wanted_due", _BIG, nullable=False),
+    Column("had_trial", Boolean, nullable=False),
     Column("tries", Integer, nullable=False),
     Column("grace_until", UTCDateTime()),
     Column("due_at", UTCDateTime(), index=True),

@@ -10,7 +10,7 @@ DAY = timedelta(days=1)
 
 
 def month_start(anchor: datetime, number: int, zone: str = "UTC") -> datetime:
-    """Return when month ``number`` (0 is the first) of an anchor begins, in UTC: the same day and time of day in ``zone``, or the month's last day."""
+    """Return when month ``number`` (0 is the first) of an anchor begins, in UTC: the same day and time in ``zone``, or the month's last day."""
     local = anchor.astimezone(ZoneInfo(zone))
     months = local.year * 12 + local.month - 1 + number
     year, month = months // 12, months % 12 + 1
@@ -31,8 +31,10 @@ def day_start(now: datetime) -> datetime:
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def share_left(start: datetime, end: datetime, now: datetime, amount: int) -> int:
-    """Return the part of ``amount`` that falls to the time from ``now`` to ``end``, rounded up: the remainder is the person's."""
+def share_left(start: datetime, end: datetime, now: datetime, amount: int, *, up: bool) -> int:
+    """Return the part of ``amount`` that falls to the time from ``now`` to ``end``. The remainder is the person's: ``up`` for what they get, down for
+    what they pay.
+    """
     whole = (end - start) // timedelta(microseconds=1)
     left = min(whole, max(0, (end - now) // timedelta(microseconds=1)))
-    return -(-amount * left // whole) if whole > 0 else 0
+    return (-(-amount * left // whole) if up else amount * left // whole) if whole > 0 else 0

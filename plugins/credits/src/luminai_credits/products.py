@@ -173,7 +173,9 @@ class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=T
 
 
 _INHERITED: Final = ("tier", "credits", "rollover", "models", "features", "quotas", "unlimited", "funding")
-_DEFAULTS: Final = Plan(id="default", title="Default", tier=0, credits=0, rollover=0, models=(), features={}, quotas={}, unlimited=(), funding=SOURCES)
+_DEFAULTS: Final = Plan(
+    id="default", title="Default", tier=0, credits=0, rollover=0, models=(), features={}, quotas={}, unlimited=(), funding=SOURCES
+)
 
 
 def filled(plan: Plan, by_id: dict[str, Plan]) -> Plan:

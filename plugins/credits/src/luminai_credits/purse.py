@@ -35,7 +35,7 @@ class Take(Struct, frozen=True):
     unit: str
 
 
-class Short(Exception):  # noqa: N818 - it is no fault: another funding may pay
+class Short(Exception):
     """An account has not what is wanted of it."""
 
 
@@ -47,8 +47,7 @@ class Purse:
 
     def define(self, session: Session, unit: str, title: str) -> None:
         """Make a unit known to the ledger; it is counted whole."""
-        if unit not in self._ledger.assets:
-            self._ledger.define(session, Asset(code=unit, exponent=0, title=title))
+        self._ledger.define(session, Asset(code=unit, exponent=0, title=title))
 
     def open_sides(self, session: Session, wallet: str, unit: str, sides: Sequence[Side] = SIDES) -> None:
         """Open the accounts that a wallet's units of one kind come from and go to."""
@@ -61,7 +60,7 @@ class Purse:
 
     def balances(self, session: Session, accounts: Iterable[str]) -> dict[str, Balance]:
         """Return what accounts hold, by id."""
-        return {account: self._ledger.balance(session, account) for account in accounts}
+        return self._ledger.balances(session, list(accounts))
 
     def move(self, session: Session, key: str, moves: Sequence[tuple[str, str, int]], unit: str, *, code: str, reference: str) -> bool:
         """Move units between accounts (from, to, how many), all or none, once by the key; return False when that was done before.

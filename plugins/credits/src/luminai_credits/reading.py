@@ -93,17 +93,7 @@ def _sense(product: Product) -> Iterator[ProblemItem]:
     names = [name for action in {price.action for price in product.prices} for name in {action, *_aliases(product, action)}]
     yield from _twice("prices", names, "is the name of two actions")
     for plan in product.plans:
-        if plan.extends and plan.extends not in plans:
-            yield ProblemItem(detail=f"plan {plan.id} extends {plan.extends}, which there is not", pointer=f"/plans/{plan.id}/extends")
-        elif _goes_round(plan, plans):
-            yield ProblemItem(detail=f"plan {plan.id} extends itself in a loop", pointer=f"/plans/{plan.id}/extends", code="credits.plan-loop")
-        if plan.price is not None and plan.price.minor == 0:
-            hint = "Leave the price out of a free plan."
-            yield ProblemItem(detail=f"plan {plan.id} has a price of nothing", pointer=f"/plans/{plan.id}/price", hint=hint)
-        if plan.funding is not None and len(set(plan.funding)) < len(plan.funding):
-            yield ProblemItem(detail=f"plan {plan.id} names one funding twice", pointer=f"/plans/{plan.id}/funding")
-        if plan.trial_days and plan.price is None:
-            yield ProblemItem(detail=f"plan {plan.id} is free and has a trial", pointer=f"/plans/{plan.id}/trial-days")
+        yield from _plan_sense(plan, plans)
     default = plans.get(product.default_plan)
     if default is None:
         yield ProblemItem(detail=f"there is no plan {product.default_plan}", pointer="/default-plan")
@@ -116,6 +106,20 @@ def _sense(product: Product) -> Iterator[ProblemItem]:
         yield ProblemItem(detail="welcome is above the maximum", pointer="/welcome")
     if product.unit.startswith("QUOTA_"):
         yield ProblemItem(detail="QUOTA_… is what quotas are called", pointer="/unit")
+
+
+def _plan_sense(plan: Plan, plans: dict[str, Plan]) -> Iterator[ProblemItem]:
+    if plan.extends and plan.extends not in plans:
+        yield ProblemItem(detail=f"plan {plan.id} extends {plan.extends}, which there is not", pointer=f"/plans/{plan.id}/extends")
+    elif _goes_round(plan, plans):
+        yield ProblemItem(detail=f"plan {plan.id} extends itself in a loop", pointer=f"/plans/{plan.id}/extends", code="credits.plan-loop")
+    if plan.price is not None and plan.price.minor == 0:
+        hint = "Leave the price out of a free plan."
+        yield ProblemItem(detail=f"plan {plan.id} has a price of nothing", pointer=f"/plans/{plan.id}/price", hint=hint)
+    if plan.funding is not None and len(set(plan.funding)) < len(plan.funding):
+        yield ProblemItem(detail=f"plan {plan.id} names one funding twice", pointer=f"/plans/{plan.id}/funding")
+    if plan.trial_days and plan.price is None:
+        yield ProblemItem(detail=f"plan {plan.id} is free and has a trial", pointer=f"/plans/{plan.id}/trial-days")
 
 
 def _aliases(product: Product, action: str) -> set[str]:

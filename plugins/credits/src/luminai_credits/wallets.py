@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,7 @@ from luminai_credits.products import Product, Source
 from luminai_credits.purse import Purse, side_of
 
 _ROOM: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
-NO_TIME: Final = datetime.max
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Gift(Struct, frozen=True, kw_only=True):
@@ -61,9 +61,9 @@ class Wallets:
         wallet_id = self._ctx.new_id("wal")
         plan = product.plan(product.default_plan)
         state = {"plan": plan.id, "state": "active", "anchor": now, "zone": "UTC", "term": 1, "month": -1, "paid_months": 0}
-        rest = {"next_plan": "", "wanted_plan": "", "tries": 0, "due_at": now if plan.credits else None, "raised": 0}
+        rest = {"next_plan": "", "wanted_plan": "", "wanted_due": 0, "had_trial": False, "tries": 0, "raised": 0}
         row = {"id": wallet_id, "subject": subject, "product": product.product, "unit": product.unit, **state, **rest}
-        session.execute(insert(wallets).values(**row, opened_at=now, updated_at=now))
+        session.execute(insert(wallets).values(**row, due_at=now if plan.credits else None, opened_at=now, updated_at=now))
         self._purse.open_sides(session, wallet_id, product.unit)
         wallet = self.find(session, subject, product.product)
         if product.welcome:
@@ -88,15 +88,22 @@ class Wallets:
                 raise Conflict("This key was used for another grant.", code="credits.key-reused", hint="Take another key.")
             return known
         bucket = self.bucket(session, wallet, gift, now)
-        grant_id = self._ctx.new_id("grt")
-        moves = [(side_of(wallet.id, "issued", wallet.unit), bucket.account, gift.amount)]
-        self._purse.move(session, f"grant:{gift.key}", moves, wallet.unit, code=f"credits.grant.{gift.source}", reference=grant_id)
-        row = {"id": grant_id, "subject": wallet.subject, "wallet_id": wallet.id, "bucket_id": bucket.id, "unit": wallet.unit}
-        session.execute(insert(grants).values(**row, source=gift.source, amount=gift.amount, key=gift.key, note=gift.note, at=now))
-        told = Granted(grant_id, wallet.product, wallet.unit, gift.source, gift.amount)
-        self.publish(session, "Granted", told, wallet.subject)
+        reference, moves = f"grant:{gift.key}", [(side_of(wallet.id, "issued", wallet.unit), bucket.account, gift.amount)]
+        self._purse.move(session, reference, moves, wallet.unit, code=f"credits.grant.{gift.source}", reference=bucket.id)
+        granted = self.note(session, wallet, bucket.id, gift, now)
         self.tell(session, wallet, now)
-        return session.execute(select(grants).where(grants.c.id == grant_id, grants.c.subject == wallet.subject)).one()
+        return granted
+
+    def note(self, session: Session, wallet: Any, bucket_id: str, gift: Gift, now: datetime) -> Any:
+        """Write down what somebody was given, say so, and return the row."""
+        row = {"id": self._ctx.new_id("grt"), "subject": wallet.subject, "wallet_id": wallet.id, "bucket_id": bucket_id, "unit": wallet.unit}
+        session.execute(insert(grants).values(**row, source=gift.source, amount=gift.amount, key=gift.key, note=gift.note, at=now))
+        self.publish(session, "Granted", Granted(row["id"], wallet.product, wallet.unit, gift.source, gift.amount), wallet.subject)
+        return session.execute(select(grants).where(grants.c.id == row["id"], grants.c.subject == wallet.subject)).one()
+
+    def has(self, session: Session, wallet: Any, key: str) -> bool:
+        """Tell whether a grant of that key was given."""
+        return session.execute(select(grants.c.id).where(grants.c.key == key, grants.c.subject == wallet.subject)).first() is not None
 
     def bucket(self, session: Session, wallet: Any, gift: Gift, now: datetime) -> Any:
         """Return the wallet's open bucket with the gift's terms, a new one where there is none."""
@@ -117,8 +124,7 @@ class Wallets:
         """Return what may be spent, in the order of spending: by funding, then priority, then earliest end, then age."""
         found = [row for row in self.open_buckets(session, wallet, now) if row.source in funding]
         balances = self._purse.balances(session, [row.account for row in found])
-        end = NO_TIME.replace(tzinfo=now.tzinfo)
-        found.sort(key=lambda row: (funding.index(row.source), row.priority, row.expires_at or end, row.created_at, row.id))
+        found.sort(key=lambda row: (funding.index(row.source), row.priority, row.expires_at or NEVER, row.created_at, row.id))
         return [Bucket(row, balances[row.account].available) for row in found]
 
     def open_buckets(self, session: Session, wallet: Any, now: datetime, *, also_ended: bool = False) -> Sequence[Any]:
@@ -139,7 +145,8 @@ class Wallets:
         """Return how much of a gift fits below the product's maximum, which purchases have raised."""
         if not product.maximum:
             return amount
-        return max(0, min(amount, product.maximum + wallet.raised - sum(self.totals(session, wallet, now))))
+        room: int = product.maximum + wallet.raised - sum(self.totals(session, wallet, now))
+        return max(0, min(amount, room))
 
     def close_bucket(self, session: Session, bucket: Any, now: datetime) -> None:
         """Close an emptied bucket for good."""

@@ -50,6 +50,8 @@ def upgrade() -> None:
         sa.Column("paid_months", sa.Integer, nullable=False),
         sa.Column("next_plan", sa.String(40), nullable=False),
         sa.Column("wanted_plan", sa.String(40), nullable=False),
+        sa.Column("wanted_due", BIG, nullable=False),
+        sa.Column("had_trial", sa.Boolean, nullable=False),
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("grace_until", UTCDateTime()),
         sa.Column("due_at", UTCDateTime()),

@@ -1,0 +1,3 @@
+from plugin_factory import plugins
+
+__all__ = ["plugins"]
