@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import asyncio
+import sys
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from plugin_factory import PluginFactory
 
 from luminai.host.discovery import installed_plugins
-from luminai.http.inprocess import InProcessClient
+from luminai.http.inprocess import Answer, InProcessClient
 from luminai.testing import FrozenClock, HubUnderTest, running_hub
 
 STUDIO = """
@@ -163,6 +167,7 @@ models = ["*/small"]
 [[plans]]
 id = "quota"
 title = "Quota only"
+models = ["*/small"]
 funding = ["quota"]
 quotas = { films = { day = 2, month = 3 } }
 
@@ -205,75 +210,126 @@ quotas = { films = { day = 3 } }
 """
 
 
-@asynccontextmanager
-async def studio(
-    plugins: PluginFactory,
-    folder: Path,
-    *,
-    product: str = BASIC,
-    config: Mapping[str, Any] | None = None,
-    clock: FrozenClock | None = None,
-    database_url: str = "",
-    more: tuple[str, ...] = (),
-) -> AsyncIterator[Till]:
-    """Start a hub with ledger, credits, studio and a stand-in that tells of payments as the plugin payments does."""
-    (folder / "product.toml").write_text(product)
-    made = [
-        plugins.make("studio", STUDIO, manifest='tables = false\n[scopes]\n"studio:work" = "Work"\n'),
-        plugins.make("payments", PAYMENTS, provides='["routes", "event_types"]', manifest='[scopes]\n"payments:tell" = "Tell"\n'),
-    ]
-    settings = {"credits": {"products": ["product.toml"], **(config or {})}}
-    known = [one for one in installed_plugins() if one.id != "payments"]
-    named = ("ledger", "credits", "payments", "studio", *more)
-    frozen = clock or FrozenClock()
-    async with running_hub(*named, installed=[*known, *made], folder=folder, config=settings, clock=frozen, database_url=database_url) as hub:
-        yield Till(hub, frozen)
+NUMBERS = count(1)
 
 
-class Till:
-    """What tests say to the hub, by HTTP."""
+class Shop:
+    """The hub, its clock, an event loop that stays, and an operator."""
 
-    def __init__(self, hub: HubUnderTest, clock: FrozenClock) -> None:
+    def __init__(self, runner: asyncio.Runner, hub: HubUnderTest, clock: FrozenClock) -> None:
+        self._runner = runner
         self.hub = hub
         self.clock = clock
         self.operator = hub.client("*", subject="boss")
 
-    def person(self, subject: str = "ann") -> InProcessClient:
-        return self.hub.client("credits:read", "credits:write", "studio:work", subject=subject)
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Wait for ``work``."""
+        return self._runner.run(work)
 
-    async def work(self, do: str, key: str, *, subject: str = "ann", expect: int = 200, **more: Any) -> Any:
-        answer = await self.person(subject).request("POST", "/api/studio/work", json={"do": do, "key": key, **more})
+    def ask(self, method: str, path: str, *, expect: int = 200, client: InProcessClient | None = None, **more: Any) -> Any:
+        """Ask as the operator, or as ``client``; return the decoded answer."""
+        answer: Answer = self.run((client or self.operator).request(method, path, **more))
         assert answer.status == expect, (answer.status, answer.text)
         return answer.json()
 
-    async def give(self, amount: int, *, subject: str = "ann", key: str = "gift", expect: int = 201, **more: Any) -> Any:
-        body = {"subject": subject, "product": "studio", "amount": amount, "key": key, **more}
-        answer = await self.operator.request("POST", "/api/credits/manage/grants", json=body)
-        assert answer.status == expect, (answer.status, answer.text)
-        return answer.json()
+    def advance(self, **time: float) -> None:
+        """Let time pass, with its schedules and jobs."""
+        days, hours, seconds = time.get("days", 0), time.get("hours", 0), time.get("seconds", 0)
+        self.run(self.hub.advance(days * 86_400 + hours * 3600 + seconds))
 
-    async def wallet(self, subject: str = "ann") -> Any:
-        answer = await self.person(subject).request("GET", "/api/credits/balance")
-        assert answer.status == 200, answer.text
-        return answer.json()[0]
+    def skip(self, **time: float) -> None:
+        """Let time pass while no schedule fires."""
+        self.clock.advance(time.get("days", 0) * 86_400 + time.get("hours", 0) * 3600 + time.get("seconds", 0))
 
-    async def has(self, subject: str = "ann") -> tuple[int, int]:
-        found = await self.wallet(subject)
+    def upkeep(self) -> Any:
+        """Do what the clock brings, now."""
+        return self.ask("POST", "/api/actions/credits.upkeep", json={}, headers={"prefer": "wait=20"})
+
+    def person(self) -> Person:
+        """Return somebody new."""
+        return Person(self, f"user_{next(NUMBERS)}")
+
+    def settle_jobs(self) -> None:
+        """Wait until no job is due."""
+        self.run(self.hub.hub.jobs.settle())
+
+
+class Person:
+    """Somebody who pays, by HTTP."""
+
+    def __init__(self, shop: Shop, subject: str) -> None:
+        self.shop = shop
+        self.subject = subject
+        self.client = shop.hub.client("credits:read", "credits:write", "studio:work", "chat:read", "chat:write", subject=subject)
+
+    def ask(self, method: str, path: str, *, expect: int = 200, **more: Any) -> Any:
+        return self.shop.ask(method, path, expect=expect, client=self.client, **more)
+
+    def work(self, do: str, key: str, *, expect: int = 200, **more: Any) -> Any:
+        """Have the studio hold, extend, settle or release the work ``key``."""
+        return self.ask("POST", "/api/studio/work", expect=expect, json={"do": do, "key": f"{self.subject}:{key}", **more})
+
+    def give(self, amount: Any, *, key: str = "gift", expect: int = 201, **more: Any) -> Any:
+        """Have the operator give units."""
+        body = {"subject": self.subject, "product": "studio", "amount": amount, "key": f"{self.subject}:{key}", **more}
+        return self.shop.ask("POST", "/api/credits/manage/grants", expect=expect, json=body)
+
+    @property
+    def wallet(self) -> Any:
+        return self.ask("GET", "/api/credits/balance")[0]
+
+    @property
+    def has(self) -> tuple[int, int]:
+        """What is available, and what is in progress."""
+        found = self.wallet
         return found["available"], found["in_progress"]
 
-    async def usage(self, subject: str = "ann") -> list[Any]:
-        return (await self.person(subject).request("GET", "/api/credits/usage?limit=100")).json()["items"]
+    @property
+    def usage(self) -> list[Any]:
+        found: list[Any] = self.ask("GET", "/api/credits/usage?limit=100")["items"]
+        return found
 
-    async def plan(self, plan: str, *, subject: str = "ann", expect: int = 200, **more: Any) -> Any:
-        answer = await self.person(subject).request("PUT", "/api/credits/plans/studio", json={"plan": plan, **more})
-        assert answer.status == expect, (answer.status, answer.text)
-        return answer.json()
+    def states(self) -> list[tuple[str, int]]:
+        """State and amount of the person's paid work, oldest first."""
+        return [(row["state"], row["amount"]) for row in reversed(self.usage)]
 
-    async def tell(self, name: str, item: str, amount: int, *, ref: str = "pi_1", purpose: str = "pack", subject: str = "ann", **more: Any) -> None:
-        body = {"intent": "pay_1", "purpose": purpose, "product": f"studio/{item}", "subject": subject, "amount": amount, "asset": "EUR"}
-        answer = await self.operator.request("POST", f"/api/payments/tell/{name}", json={**body, "provider": "sandbox", "ref": ref, **more})
-        assert answer.status == 200, answer.text
-        await self.hub.hub.jobs.settle()
+    def plan(self, plan: str, *, expect: int = 200, **more: Any) -> Any:
+        return self.ask("PUT", "/api/credits/plans/studio", expect=expect, json={"plan": plan, **more})
 
-    async def dead(self) -> list[Any]:
-        return (await self.operator.request("GET", "/api/admin/jobs?state=dead")).json()["items"]
+    def pays(self, item: str, minor: int, *, name: str = "Captured", ref: str = "", purpose: str = "pack", asset: str = "EUR", **more: Any) -> None:
+        """Have a payment told, as the plugin payments tells it."""
+        body = {"intent": "pay_1", "purpose": purpose, "product": f"studio/{item}", "subject": self.subject, "amount": minor, "asset": asset}
+        rest = {"provider": "sandbox", "ref": ref or f"pi_{self.subject}", **more}
+        self.shop.ask("POST", f"/api/payments/tell/{name}", json=body | rest)
+        self.shop.settle_jobs()
+
+
+@contextmanager
+def open_shop(folder: Path, *more: str, product: str = BASIC, config: Mapping[str, Any] | None = None, runs: bool = True) -> Iterator[Shop]:
+    """Start a hub with ledger, credits, studio, a stand-in that tells of payments as the plugin payments does, and ``more`` plugins.
+
+    ``runs`` False: credits need not come up.
+    """
+    (folder / "packages").mkdir(parents=True, exist_ok=True)
+    (folder / "product.toml").write_text(product)
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+        patch.syspath_prepend(str(folder / "packages"))
+        factory = PluginFactory(folder / "packages")
+        made = [
+            factory.make("studio", STUDIO, manifest='[scopes]\n"studio:work" = "Work"\n'),
+            factory.make("payments", PAYMENTS, provides='["routes", "event_types"]', manifest='[scopes]\n"payments:tell" = "Tell"\n'),
+        ]
+        known = [one for one in installed_plugins() if one.id != "payments"]
+        clock, settings = FrozenClock(), {"credits": {"products": ["product.toml"], **(config or {})}}
+        plugins = ("ledger", "credits", "payments", "studio", *more)
+        opened = running_hub(*plugins, installed=[*known, *made], config=settings, folder=folder, clock=clock, settings={"connections": {"requests": 1000}})
+        hub = runner.run(opened.__aenter__())
+        try:
+            wrong = [hub.status(one) for one in plugins if not hub.status(one).running]
+            assert not runs or not wrong, [(one.id, one.reason, one.causes) for one in wrong]
+            yield Shop(runner, hub, clock)
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+            for name in ("studio", "payments"):
+                sys.modules.pop(f"luminai_{name}.plugin", None)
+                sys.modules.pop(f"luminai_{name}", None)
