@@ -1,8 +1,8 @@
 """Journals into the tables, many at once, within the caller's unit of work: load and lock what they touch, decide in memory, write in one statement.
 
-Texts of SQL and the driver's own parameters, for a batch of a thousand: there is no object for a row, and the text of a statement is the same every time,
-so that the server has it prepared. Accounts are locked in the order of their ids, ``FOR NO KEY UPDATE``: two batches never wait for each other in a
-circle.
+Texts of SQL and the driver's own parameters, for a batch of a thousand: there is no object for a row, and the text of a statement is the same every
+time, so that the server has it prepared. Accounts are locked in the order of their ids, ``FOR NO KEY UPDATE``: two batches never wait for each other
+in a circle.
 """
 
 from __future__ import annotations
@@ -125,10 +125,8 @@ def _outcome(journal: Prepared, result: Result | Refusal, places: dict[bytes, in
     identity, legs = f"trf_{journal.id.hex()}", journal.legs
     if not isinstance(result, Refusal):
         return Outcome(result=result, id=identity, legs=(result,) * len(legs), seqs=tuple([places[leg.id] for leg in legs]))
-    if result.result is Result.EXISTS_WITH_DIFFERENT_CONTENT:
-        each = (result.result,) * len(legs)
-    else:
-        each = tuple(result.result if number == result.leg else Result.LINKED_FAILED for number in range(len(legs)))
+    is_whole = result.result is Result.EXISTS_WITH_DIFFERENT_CONTENT
+    each = tuple(result.result if is_whole or number == result.leg else Result.LINKED_FAILED for number in range(len(legs)))
     account = f"acc_{result.account.hex()}" if result.account else ""
     return Outcome(result=result.result, id=identity, legs=each, reason=result.reason, account=account, available=result.available)
 

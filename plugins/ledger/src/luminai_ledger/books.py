@@ -18,24 +18,29 @@ Stored = tuple[int, bytes, bytes, int, int, bytes | None, str, str, int, bytes |
 """What the books know of a transfer: kind, debit, credit, amount, released, hold, code, reference, number of legs of the journal that it begins, and
 the journal that it takes back."""
 
+Balances = tuple[int, int, int, int]
+"""Debits and credits posted, debits and credits pending."""
+Held = tuple[bytes, bytes, int]
+"""An open hold: debit, credit, amount."""
+
 
 class State:
     """An account while journals are decided."""
 
     __slots__ = ("asset", "credits_pending", "credits_posted", "debits_pending", "debits_posted", "guard", "is_closed", "overdraft")
 
-    def __init__(self, asset: str, guard: int, overdraft: int, is_closed: bool, balances: tuple[int, int, int, int]) -> None:
+    def __init__(self, asset: str, guard: int, overdraft: int, is_closed: bool, balances: Balances) -> None:
         self.asset = asset
         self.guard = guard
         self.overdraft = overdraft
         self.is_closed = is_closed
         self.put(balances)
 
-    def balances(self) -> tuple[int, int, int, int]:
+    def balances(self) -> Balances:
         """Return the four balances, in the order of the columns."""
         return (self.debits_posted, self.credits_posted, self.debits_pending, self.credits_pending)
 
-    def put(self, balances: tuple[int, int, int, int]) -> None:
+    def put(self, balances: Balances) -> None:
         """Set the four balances."""
         self.debits_posted, self.credits_posted, self.debits_pending, self.credits_pending = balances
 
@@ -57,7 +62,7 @@ class Books:
         self.at = at
         self.accounts: dict[bytes, State] = {}
         self.stored: dict[bytes, Stored] = {}
-        self.holds: dict[bytes, tuple[bytes, bytes, int]] = {}
+        self.holds: dict[bytes, Held] = {}
         self.reversed: set[bytes] = set()
         self.rows: list[tuple[Any, ...]] = []
 
@@ -74,8 +79,8 @@ class Books:
         if journal.reverses is not None and journal.reverses in self.reversed:
             raise Refusal(Result.INVALID, "already-reversed")
         before = len(self.rows)
-        touched: dict[bytes, tuple[int, int, int, int]] = {}
-        resolved: dict[bytes, tuple[bytes, bytes, int]] = {}
+        touched: dict[bytes, Balances] = {}
+        resolved: dict[bytes, Held] = {}
         try:
             for number, leg in enumerate(journal.legs):
                 self._add(journal, number, leg, touched, resolved)
@@ -93,49 +98,51 @@ class Books:
             self.reversed.add(journal.reverses)
         return Result.OK
 
-    def _add(
-        self, journal: Prepared, number: int, leg: Leg, touched: dict[bytes, tuple[int, int, int, int]], resolved: dict[bytes, tuple[bytes, bytes, int]]
-    ) -> None:
-        kind, hold, released = leg.kind, leg.hold, 0
-        if hold is not None:
-            held = self.holds.get(hold)
-            if held is None:
-                raise Refusal(Result.BAD_OR_RESOLVED_PENDING, "no-open-hold", leg=number)
-            debit, credit, released = held
-            amount = released if leg.amount is None else leg.amount
-            if amount > released:
-                raise Refusal(Result.INVALID, "above-hold", leg=number, available=released)
-        else:
-            debit, credit, amount = leg.debit, leg.credit, leg.amount or 0
+    def _add(self, journal: Prepared, number: int, leg: Leg, touched: dict[bytes, Balances], resolved: dict[bytes, Held]) -> None:
+        kind, hold = leg.kind, leg.hold
+        debit, credit, amount, released = self._resolve(leg, number)
         dr, cr = self._open(debit, number), self._open(credit, number)
         if dr.asset != cr.asset or (leg.asset is not None and leg.asset != dr.asset):
             raise Refusal(Result.INVALID, "asset", leg=number)
-        if debit not in touched:
-            touched[debit] = dr.balances()
-        if credit not in touched:
-            touched[credit] = cr.balances()
+        touched.setdefault(debit, dr.balances())
+        touched.setdefault(credit, cr.balances())
         if kind in (SINGLE, POST):
             dr.debits_posted += amount
             cr.credits_posted += amount
         pending = amount if kind == PENDING else -released
         dr.debits_pending += pending
         cr.credits_pending += pending
+        self._guard(debit, credit, touched, number)
+        if hold is not None:
+            resolved[hold] = self.holds.pop(hold)
+        elif kind == PENDING:
+            self.holds[leg.id] = (debit, credit, amount)
+        legs, reverses = (len(journal.legs), journal.reverses) if number == 0 else (0, None)
+        self.stored[leg.id] = (kind, debit, credit, amount, released, hold, leg.code, leg.reference, legs, reverses)
+        expires = self.at + leg.seconds * 1_000_000 if leg.seconds else None
+        row = (leg.id, kind, debit, credit, amount, released, hold, leg.code, leg.reference, journal.id, legs, reverses, self.at, expires)
+        self.rows.append((*row, *dr.balances(), *cr.balances()))
+
+    def _resolve(self, leg: Leg, number: int) -> tuple[bytes, bytes, int, int]:
+        """Return both accounts, the amount, and what a hold had set aside."""
+        if leg.hold is None:
+            return leg.debit, leg.credit, leg.amount or 0, 0
+        held = self.holds.get(leg.hold)
+        if held is None:
+            raise Refusal(Result.BAD_OR_RESOLVED_PENDING, "no-open-hold", leg=number)
+        amount = held[2] if leg.amount is None else leg.amount
+        if amount > held[2]:
+            raise Refusal(Result.INVALID, "above-hold", leg=number, available=held[2])
+        return held[0], held[1], amount, held[2]
+
+    def _guard(self, debit: bytes, credit: bytes, touched: dict[bytes, Balances], number: int) -> None:
+        dr, cr = self.accounts[debit], self.accounts[credit]
         if dr.guard == 1 and dr.debits_posted + dr.debits_pending > dr.credits_posted + dr.overdraft:
             raise self._insufficient(debit, touched, number)
         if cr.guard == 2 and cr.credits_posted + cr.credits_pending > cr.debits_posted + cr.overdraft:
             raise self._insufficient(credit, touched, number)
         if max(dr.debits_posted, dr.debits_pending, cr.credits_posted, cr.credits_pending) > MAX_MINOR:
             raise Refusal(Result.INVALID, "too-large", leg=number)
-        if hold is not None:
-            resolved[hold] = self.holds.pop(hold)
-        elif kind == PENDING:
-            self.holds[leg.id] = (debit, credit, amount)
-        legs = len(journal.legs) if number == 0 else 0
-        reverses = journal.reverses if number == 0 else None
-        self.stored[leg.id] = (kind, debit, credit, amount, released, hold, leg.code, leg.reference, legs, reverses)
-        expires = self.at + leg.seconds * 1_000_000 if leg.seconds else None
-        row = (leg.id, kind, debit, credit, amount, released, hold, leg.code, leg.reference, journal.id, legs, reverses, self.at, expires)
-        self.rows.append((*row, *dr.balances(), *cr.balances()))
 
     def _open(self, identity: bytes, number: int) -> State:
         state = self.accounts.get(identity)
@@ -145,7 +152,7 @@ class Books:
             raise Refusal(Result.INVALID, "closed-account", leg=number, account=identity)
         return state
 
-    def _insufficient(self, identity: bytes, touched: dict[bytes, tuple[int, int, int, int]], number: int) -> Refusal:
+    def _insufficient(self, identity: bytes, touched: dict[bytes, Balances], number: int) -> Refusal:
         state = self.accounts[identity]
         debits, credits_, debits_held, credits_held = touched[identity]  # before the journal
         free = debits - credits_ - credits_held if state.guard == 2 else credits_ - debits - debits_held

@@ -17,7 +17,9 @@ MAX_LEGS: Final = 10_000
 Scope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9:._-]{0,59}$", description="Who made the key: a plugin's id, and what it likes behind it.")]
 Key = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", description="The same for every try of the same thing.")]
 Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9.:_-]{0,79}$", description="What kind of business it is, such as credits.settle.")]
-Reference = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="What it belongs to, such as job:123. No names of people.")]
+Reference = Annotated[
+    str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="What it belongs to, such as job:123. No names of people.")
+]
 AccountId = Annotated[str, Meta(pattern=r"^acc_[0-9a-f]{32}$")]
 TransferId = Annotated[str, Meta(pattern=r"^trf_[0-9a-f]{32}$")]
 

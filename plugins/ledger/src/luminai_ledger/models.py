@@ -113,3 +113,17 @@ seals: Final = Table(
     info={"data": "internal", "retention": _RETENTION},
     sqlite_strict=True,
 )
+
+reports: Final = Table(
+    "ledger__reports",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at", _BIG, nullable=False),
+    Column("through_seq", _BIG, nullable=False),
+    Column("differences", _BIG, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("audit_entry", Text, nullable=False),
+    info={"data": "internal", "retention": _RETENTION},
+    sqlite_strict=True,
+)
+"""What reconciliations found, as JSON. The audit entry holds the digest of the report, and the audit tree's checkpoints sign that."""

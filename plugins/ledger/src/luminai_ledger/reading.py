@@ -72,6 +72,17 @@ class Line(Struct, frozen=True, kw_only=True):
     pending: int
 
 
+class BalanceView(Struct, frozen=True, kw_only=True):
+    """A balance for clients, in minor units: what is settled, what of it is held, what can be spent."""
+
+    account: str
+    asset: str
+    posted: int
+    pending: int
+    available: int
+    seq: int
+
+
 class OpenHold(Struct, frozen=True, kw_only=True):
     """Something that is set aside now. ``expires_at`` None: it has no lease."""
 
@@ -92,7 +103,7 @@ def balance(session: Session, identity: str, at: int | None = None) -> Balance:
     """
     row = find_account(session, identity)
     if at is None:
-        return _balance(row, row.last_seq, [getattr(row, name) for name in BALANCES])
+        return balance_of(row)
     found: Any = None
     for side in ("dr", "cr"):
         column = transfers.c.debit if side == "dr" else transfers.c.credit
@@ -109,7 +120,7 @@ def balances(session: Session, identities: Sequence[str]) -> dict[str, Balance]:
     found: dict[str, Balance] = {}
     for start in range(0, len(wanted), _CHUNK):
         for row in session.execute(select(accounts).where(accounts.c.id.in_(wanted[start : start + _CHUNK]))):
-            found[wire("acc", row.id)] = _balance(row, row.last_seq, [getattr(row, name) for name in BALANCES])
+            found[wire("acc", row.id)] = balance_of(row)
     return found
 
 
@@ -170,7 +181,7 @@ def journal_legs(session: Session, identity: str) -> list[TransferView]:
     return [_view(row) for row in session.execute(query)]
 
 
-def journals_page(session: Session, *, limit: int, after: int = 0) -> list[TransferView]:
+def transfers_page(session: Session, *, limit: int, after: int = 0) -> list[TransferView]:
     """Return transfers in the order of their places, those behind ``after``."""
     return [_view(row) for row in session.execute(_with_asset().where(transfers.c.seq > after).order_by(transfers.c.seq).limit(limit))]
 
@@ -236,9 +247,23 @@ def _hold(row: Any) -> OpenHold:
     return OpenHold(id=wire("trf", row.id), seq=row.seq, amount=row.amount, asset=row.asset, expires_at=expires, **sides)
 
 
+def balance_of(row: Any) -> Balance:
+    """Return what an account's row says that it holds."""
+    return _balance(row, row.last_seq, [getattr(row, name) for name in BALANCES])
+
+
+def balance_view(balance: Balance) -> BalanceView:
+    """Return a balance for clients."""
+    return BalanceView(
+        account=balance.account, asset=balance.asset, posted=balance.posted, pending=balance.pending, available=balance.available, seq=balance.seq
+    )
+
+
 def _balance(row: Any, seq: int, values: Sequence[int]) -> Balance:
     guard = Guard(row.guard)
-    return Balance(account=wire("acc", row.id), asset=row.asset, guard=guard, overdraft=row.overdraft, seq=seq, **dict(zip(BALANCES, values, strict=True)))
+    return Balance(
+        account=wire("acc", row.id), asset=row.asset, guard=guard, overdraft=row.overdraft, seq=seq, **dict(zip(BALANCES, values, strict=True))
+    )
 
 
 def wire(prefix: str, identity: bytes) -> str:

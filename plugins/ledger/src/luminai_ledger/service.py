@@ -27,9 +27,9 @@ MAX_REVERSED: Final = 10_000
 class Ledger:
     """Accounts and what moves between them.
 
-    Methods with a ``session`` belong into a unit of work of the caller, so that what they do is there with the caller's rows or not at all; the unit is
-    written with ``ctx.db.write``, in whose name ever. ``submit`` is for what has no rows of its own: it is written together with what others submit,
-    many times faster.
+    Methods with a ``session`` belong into a unit of work of the caller, so that what they do is there with the caller's rows or not at all; the unit
+    is written with ``ctx.db.write``, in whose name ever. ``submit`` is for what has no rows of its own: it is written together with what others
+    submit, many times faster.
     """
 
     def __init__(self, ctx: PluginContext) -> None:
@@ -112,7 +112,8 @@ class Ledger:
         if any(leg.kind not in ("transfer", "post") for leg in legs):
             raise Unprocessable("A journal with holds is not reversed.", code="ledger.not-reversible", hint="Post or void its holds.")
         back = tuple(
-            Transfer(debit=leg.credit, credit=leg.debit, amount=Money(leg.amount, leg.asset), code=code, reference=reference) for leg in reversed(legs)
+            Transfer(debit=leg.credit, credit=leg.debit, amount=Money(leg.amount, leg.asset), code=code, reference=reference)
+            for leg in reversed(legs)
         )
         return apply(session, [Journal(scope=scope, key=key, legs=back)], self._ctx.clock.now(), reverses=journal)[0]
 
@@ -125,7 +126,14 @@ class Ledger:
         return reading.balances(session, accounts)
 
     def statement(
-        self, session: Session, account: str, *, limit: int = 100, before: int | None = None, since: datetime | None = None, until: datetime | None = None
+        self,
+        session: Session,
+        account: str,
+        *,
+        limit: int = 100,
+        before: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
     ) -> list[reading.Line]:
         """Return lines of an account's statement, newest first. As ``reading.statement``."""
         return reading.statement(session, account, limit=limit, before=before, since=since, until=until)
@@ -164,3 +172,7 @@ class Ledger:
     def waiting(self) -> int:
         """How many legs wait to be written."""
         return self._writer.waiting
+
+    def stop(self) -> None:
+        """Take nothing more; what waits is still written."""
+        self._writer.close()

@@ -60,7 +60,7 @@ class Writer:
         """
         one = _Waiting(journals)
         if not self._is_open:
-            raise Unavailable("The ledger is stopping.", code="ledger.stopped", hint="Try again with the same key.", retry_after=RETRY_AFTER)
+            raise _stopped("Try again with the same key.")
         if self._waiting and self._waiting + one.legs > self._bound:
             hint = "Try again in a moment, with the same key."
             raise Unavailable("Too many transfers wait.", code="ledger.busy", hint=hint, retry_after=RETRY_AFTER)
@@ -70,31 +70,30 @@ class Writer:
         return await one.future
 
     async def run(self) -> None:
-        """Write what comes, until cancelled; then nobody is left without an answer."""
+        """Write what comes, until ``close``; what waits then is still written. Cancelled it leaves nobody without an answer."""
         try:
-            while True:
-                await self._arrived.wait()
-                self._arrived.clear()
-                while self._queue:
-                    batch = self._take()
-                    try:
-                        await self._write(batch)
-                    finally:
-                        self._waiting -= sum(one.legs for one in batch)
-                        for one in batch:
-                            if not one.future.done():  # cancelled in the middle: it may be written
-                                one.future.set_exception(_unknown())
+            while self._queue or self._is_open:
+                if not self._queue:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+                    continue
+                batch = self._take()
+                try:
+                    await self._write(batch)
+                finally:
+                    self._waiting -= sum(one.legs for one in batch)
+                    for one in batch:
+                        if not one.future.done():  # cancelled in the middle: it may be written
+                            _fail(one, _stopped("It may be written or not: ask again with the same key, which tells."))
         finally:
             self.close()
+            while self._queue:
+                _fail(self._queue.popleft(), _stopped("Nothing was written: try again with the same key."))
 
     def close(self) -> None:
-        """Take nothing more, and send away what still waits."""
+        """Take nothing more."""
         self._is_open = False
-        for one in self._queue:
-            if not one.future.done():
-                hint = "Nothing was written. Try again with the same key."
-                one.future.set_exception(Unavailable("The ledger is stopping.", code="ledger.stopped", hint=hint, retry_after=RETRY_AFTER))
-        self._queue.clear()
+        self._arrived.set()
 
     def _take(self) -> list[_Waiting]:
         batch = [self._queue.popleft()]
@@ -138,6 +137,5 @@ def _fail(one: _Waiting, error: Exception) -> None:
         one.future.set_exception(error)
 
 
-def _unknown() -> Unavailable:
-    hint = "It may be written or not. Ask again with the same key, which tells."
-    return Unavailable("The ledger stopped in the middle.", code="ledger.stopped", hint=hint, retry_after=RETRY_AFTER)
+def _stopped(hint: str) -> Unavailable:
+    return Unavailable("The ledger is stopping.", code="ledger.stopped", hint=hint, retry_after=RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Assets, accounts, transfers, holds, seals."""
+"""Assets, accounts, transfers, holds, seals, reports."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -112,9 +112,19 @@ def upgrade() -> None:
         sa.Column("at", BIG, nullable=False),
         sqlite_strict=True,
     )
+    op.create_table(
+        "ledger__reports",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("through_seq", BIG, nullable=False),
+        sa.Column("differences", BIG, nullable=False),
+        sa.Column("report", sa.Text, nullable=False),
+        sa.Column("audit_entry", sa.Text, nullable=False),
+        sqlite_strict=True,
+    )
 
 
 def downgrade() -> None:
     """Drop them."""
-    for table in ("seals", "holds", "transfers", "accounts", "assets"):
+    for table in ("reports", "seals", "holds", "transfers", "accounts", "assets"):
         op.drop_table(f"ledger__{table}")

@@ -21,9 +21,10 @@ def refuse(table: str, moment: str, condition: str, code: str) -> str:
 
 
 IDENTITY = ("id", "tenant", "owner", "purpose", "asset", "guard", "overdraft", "opened_at")
+NOT_EMPTY = " OR ".join(f"NEW.{name} <> 0" for name in (*BALANCES, "last_seq"))
 MOVED = " OR ".join(f"NEW.{name} <> OLD.{name}" for name in (*BALANCES, "last_seq"))
 SNAPSHOT = f"""EXISTS (SELECT 1 FROM ledger__transfers t WHERE t.seq = NEW.last_seq
-    AND ((t.debit = NEW.id AND {same("t", "dr", "NEW")}) OR (t.credit = NEW.id AND {same("t", "cr", "NEW")})))"""
+    AND ((t.debit = NEW.id AND {same("t", "dr", "NEW")}) OR (t.credit = NEW.id AND {same("t", "cr", "NEW")})))"""  # noqa: S608 - as above
 NOT_FOLLOWED = f"({MOVED}) AND NOT (NEW.last_seq > OLD.last_seq AND {SNAPSHOT})"
 CHANGED = " OR ".join(f"NEW.{name} <> OLD.{name}" for name in IDENTITY)
 REOPENED = "(OLD.closed_at IS NOT NULL AND (NEW.closed_at IS NULL OR NEW.closed_at <> OLD.closed_at))"
@@ -36,7 +37,7 @@ SQLITE = (
     refuse(
         "ledger__accounts",
         "INSERT",
-        f"{' OR '.join(f'NEW.{name} <> 0' for name in (*BALANCES, 'last_seq'))} OR NEW.closed_at IS NOT NULL"
+        NOT_EMPTY + " OR NEW.closed_at IS NOT NULL"
         " OR EXISTS (SELECT 1 FROM ledger__accounts WHERE id = NEW.id) OR EXISTS (SELECT 1 FROM ledger__accounts"
         " WHERE owner = NEW.owner AND tenant = NEW.tenant AND purpose = NEW.purpose AND asset = NEW.asset)"
         " OR NOT EXISTS (SELECT 1 FROM ledger__assets WHERE code = NEW.asset)",
@@ -74,9 +75,10 @@ SQLITE = (
         debits_pending = debits_pending + {PENDING.format("NEW.")}, last_seq = NEW.seq WHERE id = NEW.debit;
     UPDATE ledger__accounts SET credits_posted = credits_posted + {POSTED.format("NEW.")},
         credits_pending = credits_pending + {PENDING.format("NEW.")}, last_seq = NEW.seq WHERE id = NEW.credit;
-    END""",
+    END""",  # noqa: S608 - as above
     """CREATE TRIGGER ledger__hold AFTER INSERT ON ledger__transfers WHEN NEW.kind = 1 BEGIN
-    INSERT INTO ledger__holds (id, seq, debit, credit, amount, expires_at) VALUES (NEW.id, NEW.seq, NEW.debit, NEW.credit, NEW.amount, NEW.expires_at);
+    INSERT INTO ledger__holds (id, seq, debit, credit, amount, expires_at)
+        VALUES (NEW.id, NEW.seq, NEW.debit, NEW.credit, NEW.amount, NEW.expires_at);
     END""",
     """CREATE TRIGGER ledger__resolve AFTER INSERT ON ledger__transfers WHEN NEW.kind >= 2 BEGIN
     DELETE FROM ledger__holds WHERE id = NEW.hold;
@@ -99,6 +101,8 @@ SQLITE = (
     refuse("ledger__seals", "INSERT", "NEW.id <> (SELECT coalesce(max(id), 0) + 1 FROM ledger__seals)", "seal-not-new"),
     refuse("ledger__seals", "UPDATE", "TRUE", "seal-changed"),
     refuse("ledger__seals", "DELETE", "TRUE", "seal-deleted"),
+    refuse("ledger__reports", "UPDATE", "TRUE", "report-changed"),
+    refuse("ledger__reports", "DELETE", "TRUE", "report-deleted"),
 )
 
 FUNCTION = "CREATE FUNCTION ledger__{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ {body} $$"
@@ -166,8 +170,8 @@ BEGIN
     ) l WHERE a.id = l.account;
     RETURN NULL;
 END
-"""
-TABLES = ("assets", "accounts", "transfers", "holds", "seals")
+"""  # noqa: S608 - as above
+TABLES = ("assets", "accounts", "transfers", "holds", "seals", "reports")
 POSTGRES = (
     *guard("asset_changed", "assets", "UPDATE", "NEW.code <> OLD.code OR NEW.exponent <> OLD.exponent"),
     *guard("asset_deleted", "assets", "DELETE", "TRUE"),
@@ -175,7 +179,7 @@ POSTGRES = (
         "account_not_new",
         "accounts",
         "INSERT",
-        f"{' OR '.join(f'NEW.{name} <> 0' for name in (*BALANCES, 'last_seq'))} OR NEW.closed_at IS NOT NULL",
+        f"{NOT_EMPTY} OR NEW.closed_at IS NOT NULL",
     ),
     *guard("account_changed", "accounts", "UPDATE", f"{CHANGED} OR {REOPENED}"),
     *guard("balance_by_hand", "accounts", "UPDATE", NOT_FOLLOWED),
@@ -201,6 +205,8 @@ POSTGRES = (
     *guard("seal_not_new", "seals", "INSERT", "NEW.id <> (SELECT coalesce(max(id), 0) + 1 FROM ledger__seals)"),
     *guard("seal_changed", "seals", "UPDATE", "TRUE"),
     *guard("seal_deleted", "seals", "DELETE", "TRUE"),
+    *guard("report_changed", "reports", "UPDATE", "TRUE"),
+    *guard("report_deleted", "reports", "DELETE", "TRUE"),
     FUNCTION.format(name="truncated", body="BEGIN RAISE EXCEPTION 'ledger: truncated' USING ERRCODE = 'LG001'; END"),
     *(
         f"CREATE TRIGGER ledger__truncated BEFORE TRUNCATE ON ledger__{table} FOR EACH STATEMENT EXECUTE FUNCTION ledger__truncated()"
@@ -209,17 +215,14 @@ POSTGRES = (
 )
 # Where the hub serves as another role than the owner (`luminai db roles`), that role may add transfers and open accounts, and no more.
 REVOKE = """
-DO $$ DECLARE role text; BEGIN
-    FOR role IN SELECT DISTINCT grantee FROM information_schema.role_table_grants
-        WHERE table_schema = current_schema() AND table_name = 'ledger__transfers' AND grantee <> current_user
+DO $$ DECLARE other text; BEGIN
+    FOR other IN SELECT DISTINCT quote_ident(grantee) FROM information_schema.role_table_grants
+        WHERE table_schema = current_schema() AND table_name = 'ledger__transfers' AND grantee NOT IN (current_user, 'PUBLIC')
     LOOP
-        EXECUTE format('REVOKE UPDATE, DELETE, TRUNCATE ON ledger__transfers, ledger__accounts, ledger__seals, ledger__holds FROM %s',
-            CASE role WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(role) END);
-        EXECUTE format('REVOKE INSERT ON ledger__holds FROM %s', CASE role WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(role) END);
-        IF role <> 'PUBLIC' THEN
-            EXECUTE format('GRANT UPDATE (closed_at) ON ledger__accounts TO %I', role);
-            EXECUTE format('GRANT UPDATE (expires_at) ON ledger__holds TO %I', role);
-        END IF;
+        EXECUTE 'REVOKE UPDATE, DELETE, TRUNCATE ON ledger__transfers, ledger__accounts, ledger__seals, ledger__reports FROM ' || other;
+        EXECUTE 'REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON ledger__holds FROM ' || other;
+        EXECUTE 'GRANT UPDATE (closed_at) ON ledger__accounts TO ' || other;
+        EXECUTE 'GRANT UPDATE (expires_at) ON ledger__holds TO ' || other;
     END LOOP;
 END $$
 """

@@ -1,0 +1,144 @@
+"""Many callers at once, in one process and in several, and processes that are killed in the middle."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from ledger_bank import Bank, bank
+
+from luminai.testing import postgres
+from luminai_ledger import Journal, Outcome, Result
+
+SPENDER = Path(__file__).parents[3] / "tests" / "ledger_spender.py"
+
+
+async def each(bank: Bank, journals: list[Journal], *, together: bool) -> Counter[Result]:
+    """Ask for all at once: together by group commit, or each in a unit of its own."""
+
+    async def one(journal: Journal) -> Outcome:
+        (outcome,) = await (bank.ledger.submit(journal) if together else bank.apply(journal))
+        return outcome
+
+    return Counter(outcome.result for outcome in await asyncio.gather(*map(one, journals)))
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["group", "single"])
+def test_races__spend_what_is_there_and_no_more(together: bool) -> None:
+    callers = 100 if together or not postgres.server() else 50
+
+    async def test() -> None:
+        async with bank() as made:
+            wallet = await made.wallet("wallet", 37)
+            spends = [made.journal(f"s{number}", made.transfer(wallet, made.clearing, 1)) for number in range(callers)]
+            assert await each(made, spends, together=together) == {Result.OK: 37, Result.INSUFFICIENT: callers - 37}
+            assert (await made.balance(wallet)).available == 0
+            await made.apply(made.journal("more", made.transfer(made.clearing, wallet, 100)), made.journal("h", made.hold(wallet, made.clearing, 10)))
+            one = made.journal("once", made.transfer(wallet, made.clearing, 1))
+            assert await each(made, [one] * callers, together=together) == {Result.OK: 1, Result.EXISTS: callers - 1}
+            ends = [made.journal(f"e{number}", made.post("h") if number % 2 else made.void("h")) for number in range(callers)]
+            assert await each(made, ends, together=together) == {Result.OK: 1, Result.BAD_OR_RESOLVED_PENDING: callers - 1}
+            assert (await made.verify()).count == 0
+
+    asyncio.run(test())
+
+
+def test_races__crossing_transfers_do_not_wait_in_a_circle() -> None:
+    async def test() -> None:
+        async with bank() as made:
+            one, two = await made.wallet("one", 100), await made.wallet("two", 100)
+            ways = [(one, two) if number % 2 else (two, one) for number in range(60)]
+            crossing = [made.journal(f"c{number}", made.transfer(*way, 1)) for number, way in enumerate(ways)]
+            assert await each(made, crossing[:30], together=False) == {Result.OK: 30}
+            assert await each(made, crossing[30:], together=True) == {Result.OK: 30}
+            assert (await made.verify()).count == 0
+
+    asyncio.run(test())
+
+
+def test_submit__a_caller_that_leaves_hinders_nobody() -> None:
+    async def test() -> None:
+        async with bank() as made:
+            wallet = await made.wallet("wallet", 100)
+            journals = [made.journal(f"l{number}", made.transfer(wallet, made.clearing, 1)) for number in range(20)]
+            tasks = [asyncio.ensure_future(made.ledger.submit(journal)) for journal in journals]
+            await asyncio.sleep(0)
+            for task in tasks[::2]:
+                task.cancel()
+            found = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(one, asyncio.CancelledError) for one in found[::2])
+            assert [one[0].result for one in found[1::2] if not isinstance(one, BaseException)] == [Result.OK] * 10
+            again = await made.ledger.submit(*journals)
+            assert {one.result for one in again} <= {Result.OK, Result.EXISTS}
+            assert (await made.balance(wallet)).available == 80
+
+    asyncio.run(test())
+
+
+def spenders(url: str, folder: Path, processes: int, callers: int, tries: int, *, kill_after: float = 0.0) -> list[dict[str, int]]:
+    """Run processes that spend from one wallet; return what each counted. Killed ones count nothing."""
+    arguments = [sys.executable, str(SPENDER), url, str(callers), str(tries)]
+    running = [
+        subprocess.Popen([*arguments, f"p{number}", str(folder / f"p{number}")], stdout=subprocess.PIPE, text=True, env=os.environ.copy())
+        for number in range(processes)
+    ]
+    found = []
+    for process in running:
+        try:
+            said, _ = process.communicate(timeout=kill_after or 120)
+            found += [json.loads(line) for line in said.splitlines()[-1:]]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+    return found
+
+
+async def prepared(url: str, folder: Path, minor: int) -> str:
+    async with bank(folder=folder, database_url=url) as made:
+        return await made.wallet("wallet", minor)
+
+
+async def left(url: str, folder: Path, wallet: str) -> int:
+    async with bank(folder=folder, database_url=url) as made:
+        assert (await made.verify()).count == 0
+        return (await made.balance(wallet)).available
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("processes", "minor"), [(2, 120), pytest.param(3, 3001, marks=pytest.mark.crash)])
+def test_races__several_processes_share_a_wallet(processes: int, minor: int, tmp_path: Path, own_postgres_url: str) -> None:
+    wallet = asyncio.run(prepared(own_postgres_url, tmp_path / "hub", minor))
+    for number in range(processes):
+        shutil.copytree(tmp_path / "hub" / "data" / "keys", tmp_path / f"p{number}" / "data" / "keys")
+    counted = spenders(own_postgres_url, tmp_path, processes, 32, minor // processes + 40)
+    assert len(counted) == processes
+    assert sum(one["ok"] for one in counted) == minor
+    assert asyncio.run(left(own_postgres_url, tmp_path / "hub", wallet)) == 0
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_crash__every_key_is_there_once_after_kills(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("own_postgres_url") if engine == "postgresql" else ""
+    folder = tmp_path / "p0"  # also the hub's own: a killed process on SQLite leaves its file to the next
+    wallet = asyncio.run(prepared(url, folder, 10**6))
+    for _ in range(5):
+        assert spenders(url, tmp_path, 1, 32, 10**6, kill_after=6.0) == []
+
+    async def replay() -> Counter[Result]:
+        """Ask for every key once more: what was written says so, and what was not is written now."""
+        issued = list(dict.fromkeys((folder / "issued").read_text().split()))
+        assert len(issued) > 500
+        async with bank(folder=folder, database_url=url) as made:
+            journals = [Journal(scope="spender", key=key, legs=(made.transfer(wallet, made.clearing, 1),)) for key in issued]
+            outcomes = [one for start in range(0, len(journals), 500) for one in await made.ledger.submit(*journals[start : start + 500])]
+            assert (await made.balance(wallet)).available == 10**6 - len(journals)
+            assert (await made.verify()).count == 0
+            return Counter(one.result for one in outcomes)
+
+    assert asyncio.run(replay()).keys() <= {Result.OK, Result.EXISTS}
