@@ -305,7 +305,15 @@ class Person:
 
 
 @contextmanager
-def open_shop(folder: Path, *more: str, product: str = BASIC, config: Mapping[str, Any] | None = None, runs: bool = True) -> Iterator[Shop]:
+def open_shop(
+    folder: Path,
+    *more: str,
+    product: str = BASIC,
+    config: Mapping[str, Any] | None = None,
+    runs: bool = True,
+    now: Any = None,
+    more_config: Any = None,
+) -> Iterator[Shop]:
     """Start a hub with ledger, credits, studio, a stand-in that tells of payments as the plugin payments does, and ``more`` plugins.
 
     ``runs`` False: credits need not come up.
@@ -320,9 +328,14 @@ def open_shop(folder: Path, *more: str, product: str = BASIC, config: Mapping[st
             factory.make("payments", PAYMENTS, provides='["routes", "event_types"]', manifest='[scopes]\n"payments:tell" = "Tell"\n'),
         ]
         known = [one for one in installed_plugins() if one.id != "payments"]
-        clock, settings = FrozenClock(), {"credits": {"products": ["product.toml"], **(config or {})}}
+        clock, settings = (
+            FrozenClock(now) if now else FrozenClock(),
+            {"credits": {"products": ["product.toml"], **(config or {})}, **(more_config or {})},
+        )
         plugins = ("ledger", "credits", "payments", "studio", *more)
-        opened = running_hub(*plugins, installed=[*known, *made], config=settings, folder=folder, clock=clock, settings={"connections": {"requests": 1000}})
+        opened = running_hub(
+            *plugins, installed=[*known, *made], config=settings, folder=folder, clock=clock, settings={"connections": {"requests": 1000}}
+        )
         hub = runner.run(opened.__aenter__())
         try:
             wrong = [hub.status(one) for one in plugins if not hub.status(one).running]

@@ -11,6 +11,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Return a hub with credits, and a plugin that does paid work."""
     with open_shop(tmp_path_factory.mktemp("shop")) as opened:
         yield opened
+        books = opened.ask("POST", "/api/ledger/verify")
+        assert books["count"] == 0, books
 
 
 @pytest.fixture

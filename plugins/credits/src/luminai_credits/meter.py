@@ -283,7 +283,12 @@ def _check_right(product: Product, plan: Plan, priced: Priced, work: Work) -> No
 
 
 def _quota_spent(window: Window, now: datetime) -> RateLimited:
-    facts: dict[str, str | int] = {"feature": window.feature, "allowance": window.allowance, "used": window.used, "resets_at": window.resets_at.isoformat()}
+    facts: dict[str, str | int] = {
+        "feature": window.feature,
+        "allowance": window.allowance,
+        "used": window.used,
+        "resets_at": window.resets_at.isoformat(),
+    }
     wait = (window.resets_at - now).total_seconds()
     hint = f"It comes back at {window.resets_at.isoformat()}; a higher plan has more."
     return RateLimited(
