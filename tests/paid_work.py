@@ -1,4 +1,4 @@
-"""A hub with credits, and a plugin ``studio`` that does paid work as its client says: it holds, extends, settles and releases through ``ctx.metering``."""
+"""A hub with credits, and a plugin ``studio`` that does paid work as its client says: it holds, extends, settles and releases by ``ctx.metering``."""
 
 from __future__ import annotations
 
@@ -241,9 +241,11 @@ class Shop:
         """Let time pass while no schedule fires."""
         self.clock.advance(time.get("days", 0) * 86_400 + time.get("hours", 0) * 3600 + time.get("seconds", 0))
 
-    def upkeep(self) -> Any:
-        """Do what the clock brings, now."""
-        return self.ask("POST", "/api/actions/credits.upkeep", json={}, headers={"prefer": "wait=20"})
+    def upkeep(self) -> None:
+        """Do what the clock brings, now; where the schedule has begun with it, wait for that."""
+        self.settle_jobs()
+        self.ask("POST", "/api/actions/credits.upkeep", json={}, expect=202)
+        self.settle_jobs()
 
     def person(self) -> Person:
         """Return somebody new."""

@@ -137,9 +137,11 @@ class Wallets:
         return session.execute(query).all()
 
     def totals(self, session: Session, wallet: Any, now: datetime) -> tuple[int, int]:
-        """Return what is available in all of a wallet's buckets, and what is held of them for work in progress."""
-        balances = self._purse.balances(session, [row.account for row in self.open_buckets(session, wallet, now)])
-        return sum(one.available for one in balances.values()), sum(one.pending for one in balances.values())
+        """Return what is available in all of a wallet's buckets, and what is held of them, also of ended ones, for work in progress."""
+        found = self.open_buckets(session, wallet, now, also_ended=True)
+        balances = self._purse.balances(session, [row.account for row in found])
+        holding = [balances[row.account] for row in found if row.expires_at is None or row.expires_at > now]
+        return sum(one.available for one in holding), sum(one.pending for one in balances.values())
 
     def room(self, session: Session, wallet: Any, product: Product, amount: int, now: datetime) -> int:
         """Return how much of a gift fits below the product's maximum, which purchases have raised."""
