@@ -1,6 +1,6 @@
-"""Fuzz a hub with every plugin for longer than the tests do. Prints its seed; the same seed draws the same requests.
+"""Fuzz a hub with every plugin for longer than the tests do, then the ledger and a wallet against their models. Prints its seed; the same draws the same.
 
-python scripts/fuzz.py [--examples 1000] [--seed N] [--anonymous]
+python scripts/fuzz.py [--examples 1000] [--ledger-steps 200000] [--credits-steps 200000] [--seed N] [--anonymous]
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+import credits_machine
+import ledger_machine
 from fuzzing import cases, failed_requests, full_hub, fuzz, operator_key
+
+STEPS = 200
+"""Steps of one run of a state machine."""
 
 
 def main() -> int:
@@ -22,6 +27,8 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=1000, help="most requests an operation and phase")
     parser.add_argument("--seed", type=int, default=0, help="0 draws one")
     parser.add_argument("--anonymous", action="store_true", help="without a credential")
+    parser.add_argument("--ledger-steps", type=int, default=200_000, help="steps of the ledger against its model; 0 for none")
+    parser.add_argument("--credits-steps", type=int, default=200_000, help="steps of a wallet against its model; 0 for none")
     asked = parser.parse_args()
     seed = asked.seed or secrets.randbelow(2**31) + 1
     print(f"seed {seed}, {asked.examples} examples", flush=True)
@@ -32,6 +39,13 @@ def main() -> int:
     print(report)
     print("\n".join(failed))
     print(f"seed {seed}: {cases(report)} requests, {len(failed)} answers of 500 or more")
+    if asked.ledger_steps:
+        ledger_machine.run(max(1, asked.ledger_steps // STEPS), STEPS, seed=seed)
+        print(f"seed {seed}: the ledger did what its model does in {asked.ledger_steps} steps")
+    if asked.credits_steps:
+        with tempfile.TemporaryDirectory(prefix="luminai-fuzz-") as folder:
+            credits_machine.run(Path(folder), max(1, asked.credits_steps // STEPS), STEPS, seed=seed)
+        print(f"seed {seed}: a wallet did what its model does in {asked.credits_steps} steps")
     return code or bool([line for line in failed if "/api/admin/audit/aud_" not in line])
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from msgspec import Struct
@@ -306,12 +307,13 @@ class Wallet(RuleBasedStateMachine):
         return f"{kind}-{self.number}"
 
 
-def run(folder: Path, examples: int, steps: int, *, derandomize: bool = False) -> None:
-    """Run so many examples of so many steps in one hub, and rebuild the books at the end."""
+def run(folder: Path, examples: int, steps: int, *, seed: int = 0) -> None:
+    """Run so many examples of so many steps in one hub, and rebuild the books at the end; a ``seed`` other than 0 draws the same again."""
     with open_shop(folder) as shop:
         Wallet.shop = shop
         phases = [Phase.explicit, Phase.generate, Phase.shrink]
-        more: dict[str, Any] = {"suppress_health_check": list(HealthCheck), "deadline": None, "database": None, "derandomize": derandomize}
-        run_state_machine_as_test(Wallet, settings=settings(max_examples=examples, stateful_step_count=steps, phases=phases, **more))
+        more: dict[str, Any] = {"suppress_health_check": list(HealthCheck), "deadline": None, "database": None}
+        chosen = settings(max_examples=examples, stateful_step_count=steps, phases=phases, **more)
+        run_state_machine_as_test(hypothesis_seed(seed)(Wallet) if seed else Wallet, settings=chosen)
         found = shop.ask("POST", "/api/ledger/verify")
         assert found["count"] == 0, found

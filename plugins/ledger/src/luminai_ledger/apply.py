@@ -33,7 +33,11 @@ _INSERT_POSTGRES: Final = (
     f"INSERT INTO ledger__transfers ({_NAMES}) SELECT {_NAMES} FROM unnest({_UNNEST})"  # noqa: S608 - our own names
     f" WITH ORDINALITY AS t ({_NAMES}, place) ORDER BY place RETURNING id, seq"
 )
-_INSERT_SQLITE: Final = f"INSERT INTO ledger__transfers (seq, {_NAMES}) VALUES (?{', ?' * len(COLUMNS)})"  # noqa: S608 - as above
+_MARKS: Final = f"(?{', ?' * len(COLUMNS)})"
+_INSERT_SQLITE: Final = f"INSERT INTO ledger__transfers (seq, {_NAMES}) VALUES {_MARKS}"  # noqa: S608 - as above
+_WIDE: Final = 64
+_INSERT_WIDE: Final = f"{_INSERT_SQLITE}{f', {_MARKS}' * (_WIDE - 1)}"
+"""Many rows in one step: the driver gives the interpreter's lock away and takes it again for each step."""
 _CHUNK: Final = 1024
 
 
@@ -117,7 +121,12 @@ def _write(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[byte
         written = connection.exec_driver_sql(_INSERT_POSTGRES, tuple(map(list, zip(*rows, strict=True)))).all()
         return {bytes(identity): seq for identity, seq in written}
     first = 1 + connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM ledger__transfers").scalar_one()
-    connection.exec_driver_sql(_INSERT_SQLITE, [(first + place, *row) for place, row in enumerate(rows)])
+    numbered = [(first + place, *row) for place, row in enumerate(rows)]
+    narrow = len(numbered) % _WIDE
+    if narrow:
+        connection.exec_driver_sql(_INSERT_SQLITE, numbered[:narrow])
+    for start in range(narrow, len(numbered), _WIDE):
+        connection.exec_driver_sql(_INSERT_WIDE, tuple([value for row in numbered[start : start + _WIDE] for value in row]))
     return {row[0]: first + place for place, row in enumerate(rows)}
 
 

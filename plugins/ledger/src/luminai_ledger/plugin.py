@@ -37,6 +37,9 @@ class Plugin:
 
     config: ClassVar = LedgerConfig
 
+    def __init__(self) -> None:
+        self._ledger: Ledger | None = None
+
     @hookimpl
     def models(self) -> MetaData:
         """Name the tables."""
@@ -45,7 +48,8 @@ class Plugin:
     @hookimpl
     def services(self, ctx: PluginContext) -> Sequence[Service]:
         """Offer the ledger to plugins that count something."""
-        return [Service(Ledger, Ledger(ctx))]
+        self._ledger = Ledger(ctx)
+        return [Service(Ledger, self._ledger)]
 
     @hookimpl
     def extension_points(self) -> Sequence[ExtensionPoint]:
@@ -109,9 +113,10 @@ class Plugin:
         await ctx.service(Ledger).start()
 
     @hookimpl
-    async def stop(self, ctx: PluginContext) -> None:
+    async def stop(self) -> None:
         """Write what waits and take nothing more."""
-        ctx.service(Ledger).stop()
+        if self._ledger is not None:
+            self._ledger.stop()
 
     @hookimpl
     async def export_subject(self, ctx: PluginContext, subject: str) -> AsyncIterator[ExportItem]:
