@@ -12,7 +12,7 @@ from paid_work import BASIC, Person, Shop, open_shop
 WRITE = {"action": "studio.write"}
 
 
-@pytest.mark.shows("LK-06", "LK-47", "LK-30", "LK-D3", "PX-72")
+@pytest.mark.shows("LK-06", "LK-47", "LK-30", "LK-D3", "PX-D2")
 def test_work__held_and_settled__charges_once_and_shows_what_is_in_progress(ann: Person) -> None:
     ann.give(25)
 
@@ -27,7 +27,7 @@ def test_work__held_and_settled__charges_once_and_shows_what_is_in_progress(ann:
     assert (row["state"], row["amount"], row["held"], row["funding"]) == ("settled", 10, 10, "credits")
 
 
-@pytest.mark.shows("LK-47", "PX-72")
+@pytest.mark.shows("LK-47")
 def test_hold__without_enough__is_402_with_what_is_needed_and_writes_nothing(ann: Person) -> None:
     ann.give(9)
 
@@ -39,6 +39,7 @@ def test_hold__without_enough__is_402_with_what_is_needed_and_writes_nothing(ann
     assert (ann.has, ann.usage) == ((9, 0), [])
 
 
+@pytest.mark.shows("PX-D2", "LK-D3")
 @pytest.mark.parametrize("failure", ["provider", "timeout", "invalid-answer", "refused", "aborted", "crashed"])
 def test_release__of_a_failure_that_is_not_the_persons__is_free(ann: Person, failure: str) -> None:
     ann.give(10)
