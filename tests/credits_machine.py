@@ -144,7 +144,7 @@ class Wallet(RuleBasedStateMachine):
     @rule(amount=st.integers(1, 60), source=st.sampled_from(SOURCES), priority=st.sampled_from([1, 100]), hours=st.sampled_from([None, 1, 3]))
     def give(self, amount: int, source: str, priority: int, hours: int | None) -> None:
         """Units come once, however often they are given."""
-        key, ends = self._key("gift"), None if hours is None else self.shop.clock.now() + timedelta(hours=hours)
+        key, ends = self._key("gift"), "" if hours is None else (self.shop.clock.now() + timedelta(hours=hours)).isoformat()
         for _ in range(1 + amount % 2):
             self.person.give(key, amount=amount, source=source, priority=priority, expires_at=ends)
         self._bucket(source, priority, None if hours is None else self.hours + hours).available += amount

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from luminai import NotFound, ProblemItem, Unprocessable
 from luminai_credits.models import prices, products
-from luminai_credits.products import Price, Product
+from luminai_credits.products import Price, Product, moment
 
 T = TypeVar("T")
 KEPT: Final = 2000
@@ -97,7 +97,7 @@ class Catalogue:
             Unprocessable: another product has the action, or another row begins at the same moment (code ``credits.price-refused``).
         """
         self.product(session, product)
-        dated = structs.replace(price, start=price.start or now)
+        dated = structs.replace(price, start=(moment(price.start) if price.start else now).isoformat())
         fresh, problems = self._fresh(session, product, [dated])
         if problems:
             raise Unprocessable(problems[0].detail, code="credits.price-refused", hint=problems[0].hint)
@@ -109,7 +109,7 @@ class Catalogue:
 
     def price_row(self, session: Session, price: Price) -> Priced | None:
         """Return the row that begins when ``price`` does."""
-        same = (prices.c.action == price.action) & (prices.c.model == price.model) & (prices.c.start == price.start)
+        same = (prices.c.action == price.action) & (prices.c.model == price.model) & (prices.c.start == moment(price.start))
         row = session.execute(select(prices.c.id, prices.c.product, prices.c.model, prices.c.start).where(same)).first()
         return None if row is None else self._priced(session, row)
 
@@ -143,7 +143,7 @@ class Catalogue:
         return found
 
     def _dated(self, product: Product) -> list[Price]:
-        return [structs.replace(price, start=product.price_start(price)) for price in product.prices]
+        return [structs.replace(price, start=product.price_start(price).isoformat()) for price in product.prices]
 
     def _newest(self, session: Session, name: str) -> tuple[int, Product] | None:
         query = select(products.c.version, products.c.body).where(products.c.product == name).order_by(products.c.version.desc()).limit(1)
@@ -167,7 +167,7 @@ class Catalogue:
 
     def _add(self, session: Session, product: str, rows: Sequence[Price], now: datetime) -> None:
         for price in rows:
-            values = {"id": self._new_id("prc"), "product": product, "action": price.action, "model": price.model, "start": price.start}
+            values = {"id": self._new_id("prc"), "product": product, "action": price.action, "model": price.model, "start": moment(price.start)}
             session.execute(insert(prices).values(**values, body=msgspec.to_builtins(price), imported_at=now))
 
     def _priced(self, session: Session, row: Any) -> Priced:

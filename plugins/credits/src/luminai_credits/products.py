@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from luminai import InvalidInput
+
 MAX_AMOUNT: Final = 10**12
 """Most units in one grant, price or quota: far above any use, and thousands of them still count exactly."""
 
@@ -20,9 +22,24 @@ Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 Quantity = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Feature = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,19}$")]
+_RFC3339: Final = r"[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
+Moment = Annotated[str, Meta(pattern=f"^{_RFC3339}$", max_length=40)]
+MaybeMoment = Annotated[str, Meta(pattern=f"^({_RFC3339})?$", max_length=40)]
 Source = Literal["subscription", "promo", "admin", "refund", "purchase"]
 Funding = Literal["quota", "subscription", "promo", "admin", "refund", "purchase"]
 SOURCES: Final[tuple[Source, ...]] = ("subscription", "promo", "admin", "refund", "purchase")
+
+
+def moment(text: str) -> datetime:
+    """Return the moment in UTC that RFC 3339 text means.
+
+    Raises:
+        InvalidInput: there is no such day (code ``credits.bad-time``).
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError as error:
+        raise InvalidInput(f"There is no such moment: {text[:40]}.", code="credits.bad-time", hint="Write it as 2027-01-31T08:00:00Z.") from error
 
 
 class Cash(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -72,7 +89,7 @@ class Price(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=Tru
     feature: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9_]{0,19})?$")] = ""
     refundable: bool = True
     aliases: Annotated[tuple[Alias, ...], Meta(max_length=16)] = ()
-    start: datetime | None = None
+    start: MaybeMoment = ""
 
 
 class Pack(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True):
@@ -148,7 +165,7 @@ class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=T
     title: Title
     unit: UnitCode
     unit_title: Title
-    start: datetime
+    start: Moment
     welcome: Amount = 0
     maximum: Amount = 0
     default_plan: Name
@@ -169,7 +186,7 @@ class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=T
 
     def price_start(self, price: Price) -> datetime:
         """Return from when a price holds, in UTC."""
-        return (price.start or self.start).astimezone(UTC)
+        return moment(price.start or self.start)
 
 
 _INHERITED: Final = ("tier", "credits", "rollover", "models", "features", "quotas", "unlimited", "funding")

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from luminai import ProblemItem, Unprocessable
-from luminai_credits.products import Plan, Product
+from luminai import InvalidInput, ProblemItem, Unprocessable
+from luminai_credits.products import Plan, Price, Product
 
 MAX_TEXT: Final = 200_000
 MAX_PROBLEMS: Final = 50
@@ -86,6 +86,11 @@ def _said(error: Any) -> str:
 
 
 def _sense(product: Product) -> Iterator[ProblemItem]:
+    try:
+        _ = [product.price_start(price) for price in (*product.prices, Price(action="a.a"))]
+    except InvalidInput as error:
+        yield ProblemItem(detail=error.detail, pointer="/start")
+        return
     plans = {plan.id: plan for plan in product.plans}
     yield from _twice("plans", (plan.id for plan in product.plans))
     yield from _twice("packs", (pack.id for pack in product.packs))

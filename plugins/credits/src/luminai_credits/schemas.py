@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from luminai_credits.products import Alias, Name, Pack, Plan, Positive, Price, Product, Source
+from luminai_credits.products import Alias, MaybeMoment, Name, Pack, Plan, Positive, Price, Product, Source
 from luminai_credits.quotas import Window
 from luminai_credits.reading import MAX_TEXT
 
@@ -141,8 +141,8 @@ class GrantAsk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: Key
     source: Source = "admin"
     priority: Annotated[int, Meta(ge=0, le=1000)] = 100
-    effective_at: datetime | None = None
-    expires_at: datetime | None = None
+    effective_at: MaybeMoment = ""
+    expires_at: MaybeMoment = ""
     reason: Reason = ""
 
 

@@ -15,7 +15,7 @@ from luminai_credits.config import CreditsConfig
 from luminai_credits.meter import CreditsMeter
 from luminai_credits.models import grants, usage
 from luminai_credits.periods import month_start
-from luminai_credits.products import Product
+from luminai_credits.products import Product, moment
 from luminai_credits.purchases import Purchases
 from luminai_credits.purse import Purse
 from luminai_credits.quotas import Quotas, unit_of
@@ -134,11 +134,12 @@ class Credits:
             NotFound, Conflict: as ``wallet``, and as ``Wallets.give``.
         """
         product, wallet, now = self._standing(session, ask.subject, ask.product)
-        if ask.expires_at is not None and ask.expires_at <= max(now, ask.effective_at or now):
+        begins, ends = (moment(text) if text else None for text in (ask.effective_at, ask.expires_at))
+        if ends is not None and ends <= max(now, begins or now):
             raise InvalidInput(
                 "It would end before it can be spent.", code="credits.bad-time", hint="Let expires_at lie behind effective_at and now."
             )
-        terms: dict[str, Any] = {"priority": ask.priority, "effective_at": ask.effective_at, "expires_at": ask.expires_at}
+        terms: dict[str, Any] = {"priority": ask.priority, "effective_at": begins, "expires_at": ends}
         gift = Gift(source=ask.source, amount=ask.amount, key=f"grant:{ask.key}", note=ask.reason, **terms)
         row = self._wallets.give(session, wallet, gift, now)
         detail = {"product": product.product, "amount": ask.amount, "source": ask.source}
