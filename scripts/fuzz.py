@@ -1,6 +1,9 @@
-"""Fuzz a hub with every plugin for longer than the tests do, then ledger and payments by their state machines. Prints its seed; the same seed draws the same.
+"""Fuzz a hub with every plugin for longer than the tests do, then ledger, wallets and payments by their state machines. Prints its seed; the same draws the same.
 
-python scripts/fuzz.py [--examples 1000] [--ledger-steps 200000] [--payments-steps 200000] [--seed N] [--anonymous]
+python scripts/fuzz.py [--examples 1000] [--ledger-steps 200000] [--credits-steps 200000] [--payments-steps 200000] [--seed N] [--anonymous]
+"""Fuzz a hub with every plugin for longer than the tests do, then the ledger and a wallet against their models. Prints its seed; the same draws the same.
+
+python scripts/fuzz.py [--examples 1000] [--ledger-steps 200000] [--credits-steps 200000] [--seed N] [--anonymous]
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
+import credits_machine
 import ledger_machine
 import payments_machine
 from fuzzing import cases, failed_requests, full_hub, fuzz, operator_key
@@ -29,6 +33,7 @@ def main() -> int:
     parser.add_argument("--anonymous", action="store_true", help="without a credential")
     parser.add_argument("--ledger-steps", type=int, default=200_000, help="steps of the ledger against its model; 0 for none")
     parser.add_argument("--payments-steps", type=int, default=200_000, help="steps of payments against ledger and provider; 0 for none")
+    parser.add_argument("--credits-steps", type=int, default=200_000, help="steps of a wallet against its model; 0 for none")
     asked = parser.parse_args()
     seed = asked.seed or secrets.randbelow(2**31) + 1
     print(f"seed {seed}, {asked.examples} examples", flush=True)
@@ -45,6 +50,10 @@ def main() -> int:
     if asked.payments_steps:
         payments_machine.run(max(1, asked.payments_steps // STEPS), STEPS, seed=seed)
         print(f"seed {seed}: payments, ledger and provider agreed in {asked.payments_steps} steps")
+    if asked.credits_steps:
+        with tempfile.TemporaryDirectory(prefix="luminai-fuzz-") as folder:
+            credits_machine.run(Path(folder), max(1, asked.credits_steps // STEPS), STEPS, seed=seed)
+        print(f"seed {seed}: a wallet did what its model does in {asked.credits_steps} steps")
     return code or bool([line for line in failed if "/api/admin/audit/aud_" not in line])
 
 

@@ -42,6 +42,7 @@ from luminai.contracts.errors import InvalidInput as InvalidInput
 from luminai.contracts.errors import NotFound as NotFound
 from luminai.contracts.errors import NotReady as NotReady
 from luminai.contracts.errors import NotSignedIn as NotSignedIn
+from luminai.contracts.errors import PaymentRequired as PaymentRequired
 from luminai.contracts.errors import Problem as Problem
 from luminai.contracts.errors import ProblemItem as ProblemItem
 from luminai.contracts.errors import RateLimited as RateLimited
@@ -65,6 +66,12 @@ from luminai.contracts.mail import Mail as Mail
 from luminai.contracts.mail import MailTransport as MailTransport
 from luminai.contracts.manifest import Manifest as Manifest
 from luminai.contracts.manifest import PLUGIN_API as PLUGIN_API
+from luminai.contracts.metering import Held as Held
+from luminai.contracts.metering import Meter as Meter
+from luminai.contracts.metering import Metering as Metering
+from luminai.contracts.metering import Quote as Quote
+from luminai.contracts.metering import Work as Work
+from luminai.contracts.metering import WorkFailure as WorkFailure
 from luminai.contracts.metrics import AlertRule as AlertRule
 from luminai.contracts.metrics import Metrics as Metrics
 from luminai.contracts.outbound import HttpClient as HttpClient
@@ -211,6 +218,7 @@ __all__ = [
     "Health",
     "HealthCheck",
     "HealthState",
+    "Held",
     "HttpAIProvider",
     "HttpCall",
     "HttpClient",
@@ -235,6 +243,8 @@ __all__ = [
     "MailTransport",
     "Manifest",
     "MediaReply",
+    "Meter",
+    "Metering",
     "MethodSetup",
     "Metric",
     "Metrics",
@@ -256,6 +266,7 @@ __all__ = [
     "PaymentError",
     "PaymentEvent",
     "PaymentProvider",
+    "PaymentRequired",
     "PaymentResult",
     "PaymentStatus",
     "Persona",
@@ -266,6 +277,7 @@ __all__ = [
     "ProviderInstance",
     "Providers",
     "PurgeItem",
+    "Quote",
     "RateLimited",
     "ResonanceCalculator",
     "ResonancePart",
@@ -305,6 +317,8 @@ __all__ = [
     "Vault",
     "Verified",
     "Webhook",
+    "Work",
+    "WorkFailure",
     "actor_of",
     "check_any_signature",
     "check_signature",

@@ -14,6 +14,7 @@ from luminai.contracts.cache import Cache
 from luminai.contracts.identity import Actor
 from luminai.contracts.jobs import Actions
 from luminai.contracts.live import Live
+from luminai.contracts.metering import Metering
 from luminai.contracts.metrics import Metrics
 from luminai.contracts.outbound import HttpClient
 from luminai.contracts.payment import PaymentProvider
@@ -210,6 +211,11 @@ class PluginContext(Protocol):
     @property
     def metrics(self) -> Metrics:
         """Counts what the plugin declared in its hook ``metrics``."""
+        ...
+
+    @property
+    def metering(self) -> Metering:
+        """Asks whether paid work may begin, and tells when it ended."""
         ...
 
     @property

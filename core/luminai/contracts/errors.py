@@ -3,6 +3,7 @@
 ``HubError`` (500)
 ├── ``InvalidInput`` 400        the request or value is malformed
 ├── ``NotSignedIn`` 401         no credential, or one that does not hold
+├── ``PaymentRequired`` 402     not enough credits; ``facts`` say what is needed and what is there
 ├── ``Forbidden`` 403           known actor, missing scope
 ├── ``NotFound`` 404            absent, or not visible to this actor: the two look the same
 ├── ``Conflict`` 409            the state of the thing does not allow it
@@ -16,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from msgspec import UNSET, Struct, UnsetType
@@ -44,6 +45,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     hint: str = ""
     instance: str = ""
     errors: tuple[ProblemItem, ...] = ()
+    facts: dict[str, str | int] = {}
     plugin: str = ""
     state: str = ""
     phase: str = ""
@@ -58,6 +60,7 @@ class HubError(Exception):
         code: Stable code; defaults to the class's. A plugin's own codes start with ``<plugin id>.``.
         hint: The next step for the reader.
         errors: Single findings, all of them at once.
+        facts: Figures that a client may act upon, by name, such as ``needed`` and ``available``.
         plugin: Id of the plugin whose fault it is, if one is.
         retry_after: Seconds after which trying again makes sense.
     """
@@ -73,6 +76,7 @@ class HubError(Exception):
         code: str = "",
         hint: str = "",
         errors: Sequence[ProblemItem] = (),
+        facts: Mapping[str, str | int] | None = None,
         plugin: str = "",
         state: str = "",
         phase: str = "",
@@ -83,6 +87,7 @@ class HubError(Exception):
         self.code = code or self.default_code
         self.hint = hint
         self.errors = tuple(errors)
+        self.facts = dict(facts or {})
         self.plugin = plugin
         self.state = state
         self.phase = phase
@@ -98,6 +103,7 @@ class HubError(Exception):
             hint=self.hint,
             instance=instance,
             errors=self.errors,
+            facts=self.facts,
             plugin=self.plugin,
             state=self.state,
             phase=self.phase,
@@ -111,6 +117,10 @@ class InvalidInput(HubError):
 
 class NotSignedIn(HubError):
     status, default_code, title = 401, "not-signed-in", "Not signed in"
+
+
+class PaymentRequired(HubError):
+    status, default_code, title = 402, "payment-required", "Not enough credits"
 
 
 class Forbidden(HubError):

@@ -17,6 +17,7 @@ from luminai.contracts.engines import JobEngine
 from luminai.contracts.errors import ProblemItem
 from luminai.contracts.jobs import Action, Schedule
 from luminai.contracts.live import Channel
+from luminai.contracts.metering import Meter
 from luminai.contracts.metrics import AlertRule
 from luminai.contracts.payment import PaymentProvider
 from luminai.contracts.persona import Persona
@@ -87,6 +88,10 @@ class Contributions:
     @hookspec
     def decisions(self, ctx: PluginContext) -> Sequence[Decision]:
         """Take part in decision chains."""
+
+    @hookspec
+    def meters(self, ctx: PluginContext) -> Sequence[Meter]:
+        """Count paid work and be asked before it begins. While the plugin is turned on and does not run, paid work is refused."""
 
     @hookspec
     def health_checks(self, ctx: PluginContext) -> Sequence[HealthCheck]:

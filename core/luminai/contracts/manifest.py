@@ -37,6 +37,7 @@ Kind = Literal[
     "models",
     "services",
     "decisions",
+    "meters",
     "health_checks",
     "metrics",
     "alert_rules",

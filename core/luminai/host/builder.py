@@ -15,7 +15,7 @@ from luminai.host.calls import call_within
 from luminai.host.generation import Generation, failure_of, stop_plugin
 from luminai.host.loading import Loaded, load
 from luminai.host.plan import Plan, Planned, failed_fields, needs
-from luminai.host.report import Failure, Phase, PluginStatus
+from luminai.host.report import Failure, Phase, PluginState, PluginStatus
 from luminai.host.runtime import Runtime
 from luminai.host.sources import source_of
 from luminai.host.wiring import Wiring
@@ -56,6 +56,7 @@ class Builder:
             await self._load()
             await self._migrate()
             await self._start()
+            self._wiring.meters.missing = self._missing_meters()
         except BaseException:  # cancelled: nothing that was started may stay
             for loaded in reversed(list(self._fresh.values())):
                 await stop_plugin(loaded, seconds=1)
@@ -202,6 +203,13 @@ class Builder:
             extra={"plugin": loaded.id, "phase": failure.phase, "reason": failure.reason},
             exc_info=error if not isinstance(error, HubError) else None,
         )
+
+    def _missing_meters(self) -> tuple[str, ...]:
+        """Return the plugins that count paid work and shall run, but do not: nothing is free because of it."""
+        off = {plugin_id for plugin_id, state in self._plan.off.items() if state is not PluginState.QUARANTINED}
+        wanted = self._plan.installed.items()
+        meters = [plugin_id for plugin_id, found in wanted if found.manifest is not None and "meters" in found.manifest.provides]
+        return tuple(plugin_id for plugin_id in meters if plugin_id not in self._plugins and plugin_id not in off)
 
     def _table(self) -> PrefixTable:
         entries: dict[str, Any] = dict.fromkeys(("/api", "/health", "/metrics", "/openapi", "/openapi.json", "/ws"), self._core)

@@ -24,6 +24,7 @@ from luminai.host.actions import PluginActions
 from luminai.host.aggregates import PluginStreams
 from luminai.host.calls import contained
 from luminai.host.live import PluginLive
+from luminai.host.metering import PluginMetering
 from luminai.host.plugin_database import PluginDatabase
 from luminai.host.runtime import Runtime
 from luminai.host.wiring import Wiring
@@ -60,6 +61,7 @@ class Context:
             clock=runtime.clock,
             wake=runtime.wake_jobs,
         )
+        self.metering = PluginMetering(plugin_id, lambda: self.wiring.meters)
         self.live = PluginLive(plugin_id, runtime.rooms, lambda: self.wiring.channels)
         self.log = logging.getLogger(f"luminai.plugins.{plugin_id}")
 

@@ -15,6 +15,7 @@ from luminai.contracts.errors import ConfigRejected, ProblemItem
 from luminai.contracts.identity import POLICY_KEY
 from luminai.contracts.jobs import Action, Schedule
 from luminai.contracts.live import Channel
+from luminai.contracts.metering import Meter
 from luminai.contracts.metrics import AlertRule
 from luminai.contracts.runtime import (
     Authenticator,
@@ -47,6 +48,7 @@ from luminai.telemetry.alert_rules import problems_of
 SHAPES: Final[dict[str, type]] = {
     "services": Service,
     "decisions": Decision,
+    "meters": Meter,
     "health_checks": HealthCheck,
     "metrics": Metric,
     "alert_rules": AlertRule,

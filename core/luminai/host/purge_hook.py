@@ -19,6 +19,7 @@ from luminai.contracts.context import Clock, Database, Decisions, OwnedDatabase,
 from luminai.contracts.errors import Conflict, HubError, Unavailable
 from luminai.contracts.jobs import Actions
 from luminai.contracts.live import Live
+from luminai.contracts.metering import Metering
 from luminai.contracts.metrics import Metrics
 from luminai.contracts.outbound import HttpClient
 from luminai.contracts.runtime import PurgeItem
@@ -118,6 +119,11 @@ class OfflineContext:
     def metrics(self) -> Metrics:
         """Refuse: nobody would read them."""
         self._refuse("metrics")
+
+    @property
+    def metering(self) -> Metering:
+        """Refuse: nothing runs."""
+        self._refuse("metering")
 
     @property
     def http(self) -> HttpClient:

@@ -15,6 +15,7 @@ from luminai.host.aggregates import AggregateTable
 from luminai.host.decisions import DecisionTable
 from luminai.host.events import EventTable
 from luminai.host.job_engines import EngineTable
+from luminai.host.metering import MeterTable
 from luminai.host.providers import FAMILIES, ProviderTable
 from luminai.host.runtime import Runtime
 from luminai.host.schedule_sync import ScheduleTable
@@ -50,6 +51,7 @@ class Wiring:
         self.events = EventTable(runtime.make_breaker, runtime.tracer, number)
         self.aggregates = AggregateTable()
         self.engines = EngineTable()
+        self.meters = MeterTable()
         self.channels = ChannelTable()
         self.channels.take_over("core", runtime.core_channels)
         self.services = ServiceTable(requires)
@@ -60,6 +62,7 @@ class Wiring:
         self._tables: dict[str, Callable[[str, Sequence[Any]], None]] = {
             "services": self.services.add,
             "decisions": self.decisions.add,
+            "meters": self.meters.add,
             "actions": self.actions.add,
             "schedules": self.schedules.add,
             "aggregates": self.aggregates.add,
@@ -107,6 +110,7 @@ class Wiring:
         """Forget what a plugin contributed."""
         self.providers.remove(owner)
         self.decisions.remove(owner)
+        self.meters.remove(owner)
         self.actions.remove(owner)
         self.schedules.remove(owner)
         self.events.remove(owner)

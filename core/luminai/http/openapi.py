@@ -24,6 +24,7 @@ SECURITY: Final = {"api_key": {"type": "http", "scheme": "bearer", "description"
 PROBLEMS: Final = {
     400: ("InvalidInput", "Malformed: a value, a header, a parameter or the body."),
     401: ("NotSignedIn", "No credential, or one that does not hold."),
+    402: ("PaymentRequired", "It costs more than there is; `facts` tell what is needed and what is there."),
     403: ("Forbidden", "Signed in, but not allowed."),
     404: ("NotFound", "Not there, or not visible to who asks."),
     405: ("MethodNotAllowed", "The path does not take this method; `Allow` lists those it takes."),

@@ -22,6 +22,7 @@ from luminai.contracts.errors import (
     InvalidInput,
     NotFound,
     NotSignedIn,
+    PaymentRequired,
     Problem,
     ProblemItem,
     RateLimited,
@@ -41,6 +42,7 @@ _BY_STATUS: dict[int, type[HubError]] = {
     for kind in (
         InvalidInput,
         NotSignedIn,
+        PaymentRequired,
         Forbidden,
         NotFound,
         Conflict,

@@ -29,6 +29,7 @@ from luminai import (
     Unprocessable,
 )
 from luminai_chat import store
+from luminai_chat.charges import SLICE, Charges
 from luminai_chat.config import ChatConfig
 from luminai_chat.quota import Quota
 from luminai_chat.schemas import MAX_PLAYGROUND_MESSAGE, ChatAnswer, ChatAsk
@@ -89,7 +90,8 @@ class Chat:
         self._personas = ctx.service(PersonaDirectory)
         self._resonance = ctx.service(Resonance)
         self._quota = Quota(ctx.config)
-        self._runner = Runner(ctx, self._resonance, self._save)
+        self._charges = Charges(ctx)
+        self._runner = Runner(ctx, self._resonance, self._save, self._charges)
         self._turns: dict[str, tuple[str, Turn]] = {}
 
     async def open(self, ask: ChatAsk, *, actor: Actor | None, address: str, idempotency_key: str | None = None) -> TurnLog:
@@ -101,6 +103,7 @@ class Chat:
             RateLimited, Unavailable: see ``Quota``.
             Unprocessable: unknown persona, model or calculator; a session in the playground.
             NotFound: the session or message is not the actor's.
+            PaymentRequired: it costs more than there is; see ``Metering.hold``.
         """
         _check_text(ask.message)
         if actor is None:
@@ -134,13 +137,17 @@ class Chat:
             log=TurnLog(),
             active_frequencies=active,
         )
-        if actor is not None:
-            running = await self._store_question(turn, actor, idempotency_key)
-            if running is not None:
-                return running
         who = actor.subject if actor else address
         place = self._quota.turn(who)
         place.__enter__()  # given back by the task, which outlives this call
+        try:
+            running = await self._store_question(turn, actor, idempotency_key) if actor is not None else None
+        except BaseException:
+            place.__exit__(None, None, None)
+            raise
+        if running is not None:
+            place.__exit__(None, None, None)
+            return running
         turn.task = self._ctx.spawn(self._run(turn, place), name=turn.id)
         self._remember(who, turn)
         return turn.log
@@ -267,6 +274,7 @@ class Chat:
             parent = history[-1].id if history else None
             question = store.Question(message_id, session_id, parent, ask.message, now)
             store.add_question(session, self._ctx.vault, actor.subject, question)
+            found["held"] = self._charges.hold(session, turn, history)
             opened = Opened(turn.id, session_id, message_id)
             event = TurnOpened(session_id, message_id, turn.id)
             self._ctx.db.publish(session, Event(type="chat.TurnOpened", payload=msgspec.to_builtins(event), subject=actor.subject))
@@ -285,7 +293,8 @@ class Chat:
                 raise Unprocessable("This question was asked before.", code="chat.already-asked", hint=hint)
             return known[1].log
         turn.session_id, turn.message_id = session_id, message_id
-        turn.history, turn.previous_sessions = found["history"], found["earlier"]
+        turn.history, turn.previous_sessions, turn.held = found["history"], found["earlier"], found["held"]
+        turn.covered_tokens = SLICE
         return None
 
     async def _save(self, turn: Turn, outcome: Outcome, evaluation: Evaluation, _seconds: float) -> str:
@@ -312,6 +321,7 @@ class Chat:
 
         def unit(session: Session) -> None:
             store.add_reply(session, self._ctx.vault, reply)
+            self._charges.end(session, turn, outcome)
             self._ctx.db.publish(session, Event(type="chat.TurnClosed", payload=msgspec.to_builtins(closed), subject=turn.id))
             self._ctx.live.publish(f"chat.conversation.{closed.session_id}", "turn-closed", closed, session=session)
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from luminai import (
     ChatRequest,
     End,
     EndState,
+    Held,
     HubError,
     Model,
     PastMessage,
@@ -32,6 +33,7 @@ from luminai import (
     TurnEvidence,
     Upstream,
     Usage,
+    WorkFailure,
 )
 from luminai_chat.config import ChatConfig
 from luminai_chat.schemas import (
@@ -46,6 +48,9 @@ from luminai_chat.schemas import (
 from luminai_chat.store import Said
 from luminai_chat.turn_log import TurnLog
 from luminai_resonance import Evaluation, Resonance, all_frequencies, round_half_up
+
+if TYPE_CHECKING:
+    from luminai_chat.charges import Charges
 
 MAX_REPLY = 200_000
 
@@ -66,6 +71,8 @@ class Turn(Struct, kw_only=True, eq=False):
     model: Model
     log: TurnLog
     active_frequencies: tuple[str, ...] | None = None
+    held: Held | None = None
+    covered_tokens: int = 0
     task: Any = None
 
     @property
@@ -101,13 +108,17 @@ class Runner:
 
     Args:
         save: Stores the reply of a turn that is kept, in one unit of work; returns after it is durable.
+        charges: What grows and gives back what a turn costs.
     """
 
-    def __init__(self, ctx: PluginContext, resonance: Resonance, save: Callable[[Turn, Outcome, Evaluation, float], Awaitable[str]]) -> None:
+    def __init__(
+        self, ctx: PluginContext, resonance: Resonance, save: Callable[[Turn, Outcome, Evaluation, float], Awaitable[str]], charges: Charges
+    ) -> None:
         self._ctx = ctx
         self._config: ChatConfig = ctx.config
         self._resonance = resonance
         self._save = save
+        self._charges = charges
 
     async def run(self, turn: Turn) -> None:
         """Take a turn to its end, whatever that is; the log's last event tells it."""
@@ -121,10 +132,13 @@ class Runner:
             outcome.end, outcome.reason = EndState.CANCELLED, "cancelled"
             turn.log.close("end", await asyncio.shield(self._finish(turn, outcome, began)))
         except HubError as error:
+            await self._charges.drop(turn, WorkFailure.CRASHED)
             turn.log.close("problem", error.problem(turn.id))
         except AIError as error:
+            await self._charges.drop(turn, WorkFailure.PROVIDER)
             turn.log.close("problem", _ai_problem(error).problem(turn.id))
         except Exception:
+            await self._charges.drop(turn, WorkFailure.CRASHED)
             self._ctx.log.exception("chat.turn.crashed", extra={"turn": turn.id})
             turn.log.close("problem", Problem(title="Internal error", status=500, code="internal", detail="The turn failed.", instance=turn.id))
 
@@ -149,6 +163,9 @@ class Runner:
                     self._emit(turn, outcome, event)
                 if len(outcome.text) > MAX_REPLY:
                     outcome.end, outcome.reason = EndState.LENGTH, "the reply grew too long"
+                    break
+                if not await self._charges.grow(turn, len(outcome.text)):
+                    outcome.end, outcome.reason = EndState.LENGTH, "there is not enough left to pay for more"
                     break
         if held:
             self._emit_all(turn, outcome, "" if outcome.covered else f"{turn.persona.voice.refusal} ", held)
