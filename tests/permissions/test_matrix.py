@@ -215,6 +215,19 @@ async def compare(place: Place, asker: Asker, owner: Asker, method: str, path: s
     return await place.ask(owner, method, path.replace("ID", foreign), body=_with(body, foreign))
 
 
+async def books(place: Place) -> set[str]:
+    from luminai_ledger import Account, Ledger
+
+    ledger = place.hub.generation.wiring.services.find("ledger", Ledger)
+    wallet = Account(purpose="wallet", asset="EUR", owner="bob")
+    await ledger._ctx.db.as_system().write(lambda session: ledger.open(session, wallet))
+    ann, bob = [Asker(name=name, credential=(await place.key("ledger:read", subject=name))[1]) for name in ("ann", "bob")]
+    name = "GET /api/ledger/mine/{own_account:str}/statement"
+    answer = await compare(place, ann, bob, "GET", "/api/ledger/mine/ID/statement", wallet.id, name, None)
+    assert answer.status == 200, answer.text
+    return {name}
+
+
 async def organisations(place: Place) -> set[str]:
     first, second = [next(one for one in place.askers if one.name == name) for name in ("member", "admin")]
     organisation = (await place.ask(second, "POST", "/api/organisations", body={"name": "Blue"})).json()["id"]
@@ -259,18 +272,6 @@ def test_object__of_another_or_missing__looks_the_same(monkeypatch: pytest.Monke
             await kind(f"{method} /api/jobs/{{job:str}}{rest}", method, f"/api/jobs/ID{rest}", job, 200)
         await work_of(place, bob, kind)
         return done | await people(place) | await organisations(place) | await books(place)
-
-    async def books(place: Place) -> set[str]:
-        from luminai_ledger import Account, Ledger
-
-        ledger = place.hub.generation.wiring.services.find("ledger", Ledger)
-        wallet = Account(purpose="wallet", asset="EUR", owner="bob")
-        await ledger._ctx.db.as_system().write(lambda session: ledger.open(session, wallet))
-        ann, bob = [Asker(name=name, credential=(await place.key("ledger:read", subject=name))[1]) for name in ("ann", "bob")]
-        name = "GET /api/ledger/mine/{own_account:str}/statement"
-        answer = await compare(place, ann, bob, "GET", "/api/ledger/mine/ID/statement", wallet.id, name, None)
-        assert answer.status == 200, answer.text
-        return {name}
 
     async def people(place: Place) -> set[str]:
         from sqlalchemy import insert

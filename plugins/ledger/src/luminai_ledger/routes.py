@@ -12,7 +12,7 @@ from litestar.response import Stream
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from luminai import AuditEntry, NotFound, Page, PluginContext, page_limit, policy, signed_in
+from luminai import AuditEntry, Page, PluginContext, page_limit, policy, signed_in
 from luminai_ledger import reading
 from luminai_ledger.accounts import Account, find_account
 from luminai_ledger.assets import Asset
@@ -82,8 +82,7 @@ def _own(ctx: PluginContext) -> Sequence[Any]:
         subject = signed_in(request).subject
 
         def unit(session: Session) -> list[reading.Line]:
-            if find_account(session, own_account).owner != subject:
-                raise NotFound("There is no such account.", code="ledger.account-not-found", hint="GET /api/ledger/mine lists yours.")
+            find_account(session, own_account, owner=subject)
             return reading.statement(session, own_account, limit=limit + 1, before=_place(cursor), since=since, until=until)
 
         return _lines(await ctx.db.as_system().read(unit), limit)
