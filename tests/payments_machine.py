@@ -105,7 +105,8 @@ class World:
         rows, bucket, open_, incidents = await self.hub.hub.database.read(unit)
         assert bucket == sum(row.captured - row.refunded - row.returned for row in rows)
         assert open_ == 0
-        assert incidents == []
+        if incidents:
+            raise AssertionError(str(incidents))
         for row in rows:
             if row.ref:
                 try:
