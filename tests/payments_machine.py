@@ -50,7 +50,11 @@ class World:
         from luminai_payments import Checkout
 
         ask = Checkout(purpose="pack", product=f"p{minor % 3}", method=method, capture=capture)
-        self.payments.append(await self.service.checkout(self.person, ask))
+        try:
+            self.payments.append(await self.service.checkout(self.person, ask))
+        except HubError as refused:  # the provider lost so many answers that it rests
+            if refused.code != "payments.provider-busy":
+                raise
 
     async def change(self, kind: str, pick: int, minor: int) -> None:
         """Try something with a payment; a refusal is an answer."""
@@ -105,7 +109,8 @@ class World:
         rows, bucket, open_, incidents = await self.hub.hub.database.read(unit)
         assert bucket == sum(row.captured - row.refunded - row.returned for row in rows)
         assert open_ == 0
-        assert incidents == []
+        if incidents:
+            raise AssertionError(str(incidents))
         for row in rows:
             if row.ref:
                 try:

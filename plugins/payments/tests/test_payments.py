@@ -407,3 +407,30 @@ def test_command__lists_refunds_and_repairs(tmp_path: Any) -> None:
     from luminai_payments.commands import payments
 
     assert sorted(payments.commands) == ["list", "reconcile", "refund", "repair"]
+
+
+def test_bank_return__during_a_refund_whose_answer_was_lost__takes_back_the_rest_only() -> None:
+    async def work(shop: Shop) -> None:
+        paid = await shop.charge(method="card_refund_lost")
+        assert (await shop.refund(paid, 400)).json()["doing"] == "refund"
+        ref = (await shop.operator.request("GET", f"/api/payments/admin/payments/{paid['id']}")).json()["ref"]
+        act = f"/api/pay-sandbox/payments/{ref}/act"
+        assert (await shop.operator.request("POST", act, json={"act": "return"})).status == 200
+        await shop.reconcile()
+        await shop.repair()
+        found = await shop.show(paid)
+        assert (found["status"], found["refunded"], found["returned"], found["doing"]) == ("failed", 400, 600, "")
+        assert (await shop.books(), await shop.incidents()) == ({"clearing:sandbox": -15, "fees:sandbox": 15}, [])
+
+    in_shop(work)
+
+
+def test_list__with_a_payment_that_the_provider_cannot_tell_yet__waits_for_it() -> None:
+    async def work(shop: Shop) -> None:
+        paid = await shop.charge(method="card_answer_late")
+        assert not (await shop.reconcile())["complete"]
+        assert await shop.incidents() == []
+        await shop.advance(1200)
+        assert ((await shop.show(paid))["status"], await shop.incidents()) == ("captured", [])
+
+    in_shop(work)

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from luminai import Secret
 
-Asset = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$")]
+Asset = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z")]
 
 
 class PaySandboxConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -20,7 +20,7 @@ class PaySandboxConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid
         str,
         Meta(
             max_length=500,
-            pattern=r"^(https?://[A-Za-z0-9.:_\[\]-]{1,255}(/[A-Za-z0-9._/-]{0,200})?)?$",
+            pattern=r"^(https?://[A-Za-z0-9.:_\[\]-]{1,255}(/[A-Za-z0-9._/-]{0,200})?)?\Z",
             description="Where webhooks are delivered, as http://127.0.0.1:8000/api/webhook/payments/sandbox; empty for nowhere.",
         ),
     ] = ""

@@ -18,7 +18,7 @@ from luminai_pay_sandbox.outcomes import OUTCOMES
 from luminai_pay_sandbox.provider import SandboxProvider
 from luminai_pay_sandbox.schemas import Act, Advance, ClockView, OutcomeView, PaymentView
 
-Ref = Annotated[str, PathParameter(pattern=r"^sb[a-z]+_[0-9a-f]{32}$", max_length=40)]
+Ref = Annotated[str, PathParameter(pattern=r"^sb[a-z]+_[0-9a-f]{32}\Z", max_length=40)]
 _TAKEN: Final = (PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED)
 _FROM: Final[dict[str, tuple[PaymentStatus, ...]]] = {
     "confirm": (PaymentStatus.REQUIRES_ACTION,),

@@ -9,12 +9,12 @@ from msgspec import Meta, Struct
 
 from luminai import Secret
 
-Asset = Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
-Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Asset = Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 Day = Annotated[
     str,
-    Meta(pattern=r"^(20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])))?$"),
+    Meta(pattern=r"^(20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])))?\Z"),
 ]
 
 
@@ -32,7 +32,7 @@ class PayStripeConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_
     account_country: Annotated[Country, Meta(description="Country of connected accounts that name none.")] = "US"
     api: Annotated[
         str,
-        Meta(pattern=r"^https?://[a-z0-9.:_\[\]-]{1,255}$", description="Address of Stripe's API; another one for tests."),
+        Meta(pattern=r"^https?://[a-z0-9.:_\[\]-]{1,255}\Z", description="Address of Stripe's API; another one for tests."),
     ] = "https://api.stripe.com"
 
     @property

@@ -22,7 +22,7 @@ Status = Annotated[PaymentStatus | None, QueryParameter(name="status", descripti
 State = Literal["", "started", "unknown", "done", "refused"]
 StateFilter = Annotated[State, QueryParameter(name="state", description="Only those in this state.")]
 Person = Annotated[str, QueryParameter(max_length=120, description="Only those of this person.")]
-IncidentPath = Annotated[str, PathParameter(pattern=r"^pinc_[0-9a-f]{32}$")]
+IncidentPath = Annotated[str, PathParameter(pattern=r"^pinc_[0-9a-f]{32}\Z")]
 
 
 class Capture(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
-Asset = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$")]
-Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
-Purpose = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Product = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,119}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z", max_length=40)]
+Asset = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z")]
+Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+Purpose = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}\Z")]
+Product = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,119}\Z")]
 
 
 class RouteRule(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):

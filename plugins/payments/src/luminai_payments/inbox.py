@@ -11,7 +11,19 @@ from msgspec import Struct
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from luminai import Conflict, Delivery, NotSignedIn, PaymentError, PaymentEvent, PaymentResult, PaymentStatus, PluginContext, Verified, Webhook
+from luminai import (
+    Conflict,
+    Delivery,
+    NotSignedIn,
+    PaymentError,
+    PaymentEvent,
+    PaymentResult,
+    PaymentStatus,
+    PluginContext,
+    Unavailable,
+    Verified,
+    Webhook,
+)
 from luminai_payments import store
 from luminai_payments.config import PaymentsConfig
 from luminai_payments.effects import Effects
@@ -110,21 +122,29 @@ class Inbox:
         return await self._db.write(unit)
 
     async def _adopt(self, told: Told) -> str:
-        """Return the payment whose answer is still on its way, or was given up, and that the provider knows as the event's; "" for none."""
+        """Return the payment whose answer is still on its way, or was given up, and that the provider knows as the event's; "" for none.
+
+        Raises:
+            Unavailable: it may be one of which the provider cannot say yet what became (code ``payments.not-yet``).
+        """
         since = self._ctx.clock.now() - ADOPTABLE
         is_open = operations.c.state.in_(store.STILL_OPEN) | (operations.c.code == NEVER_ARRIVED)
-        query = select(operations.c.id, operations.c.payment).join(payments, payments.c.id == operations.c.payment)
+        query = select(operations.c.id, operations.c.payment, operations.c.state).join(payments, payments.c.id == operations.c.payment)
         query = query.where(payments.c.provider == told.provider, operations.c.kind == "authorize", is_open, operations.c.created_at > since)
         found = await self._db.read(lambda session: session.execute(query.order_by(operations.c.id.desc()).limit(MAX_ADOPTABLE)).all())
+        is_open_to_doubt = False
         for operation in found:
             try:
                 result = await self._query(told.provider, key=operation.id)
-            except PaymentError:
+            except PaymentError as error:
+                is_open_to_doubt |= not error.definite and operation.state in store.STILL_OPEN
                 continue
             if result.ref == told.ref:
                 await self._effects.settle(operation.id, result)
                 adopted: str = operation.payment
                 return adopted
+        if is_open_to_doubt:
+            raise Unavailable("It may belong to a payment whose outcome is unknown.", code="payments.not-yet", retry_after=60)
         return ""
 
     async def _older(self, told: Told, payment_id: str, delivery: Delivery | None) -> None:

@@ -77,8 +77,8 @@ def merge(before: Standing, result: PaymentResult, *, is_current: bool) -> tuple
     if refunded + before.returned > captured:
         return before, Incident("refunded-too-much", f"{refunded} and {before.returned} went back of {captured}")
     after = replace(before, captured=captured, refunded=refunded, fee=before.fee if result.fee is None else result.fee)
-    if result.status is PaymentStatus.FAILED and result.code == "returned" and before.captured:
-        return replace(after, status=PaymentStatus.FAILED, code="returned", returned=before.returned + before.rest), None
+    if result.status is PaymentStatus.FAILED and result.code == "returned" and captured:
+        return replace(after, status=PaymentStatus.FAILED, code="returned", returned=after.returned + after.rest), None
     if result.code == "dispute_won" and result.status in TAKEN and before.dispute in ("", "open"):
         status = result.status if RANK[before.status] < RANK[result.status] or before.dispute == "open" else before.status
         return replace(after, status=status, code=result.code, dispute="won" if before.dispute else "", disputed=0), None
@@ -101,7 +101,7 @@ def _wrong(before: Standing, result: PaymentResult, *, is_current: bool) -> Inci
         said = f"captured {before.captured} to {result.captured}, refunded {before.refunded} to {result.refunded}"
         return Incident("totals-fell", said)
     same_rank = _rank(before) == RANK[result.status] and before.status != result.status
-    if same_rank and not (result.code == "returned" and before.captured):
+    if same_rank and not (result.code == "returned" and result.captured):
         return Incident("conflicting-outcome", f"{before.status} before, {result.status} now")
     if result.status in TAKEN and not result.captured:
         return Incident("impossible-totals", f"{result.status}, but nothing is captured")

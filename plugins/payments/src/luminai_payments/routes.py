@@ -15,8 +15,8 @@ from luminai_payments.models import payments
 from luminai_payments.schemas import Charge, Checkout, MethodView, NewMethod, OwnedPaymentView, PaymentView, Refund, Retry
 from luminai_payments.service import Payments
 
-PaymentPath = Annotated[str, PathParameter(pattern=r"^pay_[0-9a-f]{32}$")]
-MethodPath = Annotated[str, PathParameter(pattern=r"^pmt_[0-9a-f]{32}$")]
+PaymentPath = Annotated[str, PathParameter(pattern=r"^pay_[0-9a-f]{32}\Z")]
+MethodPath = Annotated[str, PathParameter(pattern=r"^pmt_[0-9a-f]{32}\Z")]
 
 
 def routes(ctx: PluginContext, service: Payments) -> Sequence[Any]:

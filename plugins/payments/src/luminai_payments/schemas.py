@@ -12,11 +12,11 @@ from luminai_payments.config import Asset, Kind, Product, Purpose
 
 Token = Annotated[
     str,
-    Meta(max_length=200, pattern=r"^[A-Za-z0-9._-]*$", description="A token of the provider for one payment, or the id of a stored method."),
+    Meta(max_length=200, pattern=r"^[A-Za-z0-9._-]*\Z", description="A token of the provider for one payment, or the id of a stored method."),
 ]
 Amount = Annotated[int, Meta(ge=1, le=2**53 - 1, description="Minor units.")]
-PaymentId = Annotated[str, Meta(pattern=r"^pay_[0-9a-f]{32}$")]
-ReturnUrl = Annotated[str, Meta(max_length=500, pattern=r"^(https?://[^\s\x00-\x1f\x7f]+)?$", description="Where the payer comes back to.")]
+PaymentId = Annotated[str, Meta(pattern=r"^pay_[0-9a-f]{32}\Z")]
+ReturnUrl = Annotated[str, Meta(max_length=500, pattern=r"^(https?://[^\s\x00-\x1f\x7f]+)?\Z", description="Where the payer comes back to.")]
 
 
 class Checkout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,11 +29,11 @@ class Checkout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     purpose: Purpose
     product: Product
-    asset: Annotated[str, Meta(pattern=r"^([A-Z][A-Z0-9_]{2,31})?$", description="Asset to pay with, where there is a choice.")] = ""
+    asset: Annotated[str, Meta(pattern=r"^([A-Z][A-Z0-9_]{2,31})?\Z", description="Asset to pay with, where there is a choice.")] = ""
     method: Token = ""
     kind: Kind = "card"
-    country: Annotated[str, Meta(pattern=r"^([A-Z]{2})?$")] = ""
-    provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?$", max_length=40)] = ""
+    country: Annotated[str, Meta(pattern=r"^([A-Z]{2})?\Z")] = ""
+    provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=40)] = ""
     return_url: ReturnUrl = ""
     capture: bool = True
 
@@ -46,8 +46,8 @@ class Charge(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     purpose: Purpose = "deposit"
     method: Token = ""
     kind: Kind = "card"
-    country: Annotated[str, Meta(pattern=r"^([A-Z]{2})?$")] = ""
-    provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?$", max_length=40)] = ""
+    country: Annotated[str, Meta(pattern=r"^([A-Z]{2})?\Z")] = ""
+    provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=40)] = ""
     return_url: ReturnUrl = ""
 
 
@@ -62,13 +62,13 @@ class Refund(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     payment: PaymentId
     amount: Amount | None = None
-    reason: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    reason: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
 
 
 class NewMethod(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Store a method at a provider. Card numbers go to the provider's own form, never here."""
 
-    provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?$", max_length=40)] = ""
+    provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=40)] = ""
     kind: Kind = "card"
 
 
