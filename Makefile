@@ -48,31 +48,53 @@ $(PEERS_STAMP): requirements/peers.txt $(STAMP)
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	@touch $@
 
+ENGINES_STAMP := .venv-engines/.ready
+
+# What job engines need beside the hub; pgqueuer brings pydantic too. Tests let hubs find it by PYTHONPATH.
+$(ENGINES_STAMP): requirements/engines.txt $(STAMP)
+	@$(BIN)/python -m venv .venv-engines
+	@.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/engines.txt
+	@touch $@
+
+.PHONY: engines
+engines: $(ENGINES_STAMP) ## Install what the job engines of plugins need, for their tests
+
+.PHONY: ai-peers
+ai-peers: $(STAMP) ## Install model servers of others for tests/ai (WITH_LITELLM=1: LiteLLM too, 740 MB); needs npm
+	@$(BIN)/python -m venv .venv-ai-peers
+	@.venv-ai-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/ai-peers.txt
+	@npm install --silent --prefix .venv-ai-peers --no-save --ignore-scripts --no-audit --no-fund @copilotkit/aimock@1.43.0
+ifneq ($(WITH_LITELLM),)
+	@.venv-ai-peers/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
+endif
+
 # A file system in memory where there is one: most of a test's time is waiting for a disk.
 TEST_FOLDER := $(shell test -w /dev/shm && echo TMPDIR=/dev/shm)
 # What the kind of database makes no difference to.
 WITHOUT_DATABASE := $(patsubst %,--ignore-glob=*/test_%.py,outbound* raw_bytes slow_clients wire sockets webhooks_signatures schemathesis signature_bounds answers \
 	difference provider_breakers plugin_failures lock_and_diff lockfile bisect* safe_mode containment* deadlines log_floods deprecations conformance_level \
-	resonance_formulas resonance_measures knowledge_text ai_offline storage_local site_*)
+	resonance_formulas resonance_measures knowledge_text ai_offline ai_openai ai_anthropic ai_gemini ai_ollama storage_local site_*)
 
 # Files of tests are shared out over the cores.
 PYTEST := $(TEST_FOLDER) $(BIN)/python -m pytest
 ON_ALL_CORES := --numprocesses auto --dist loadfile
+
+ON_POSTGRES := LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432}
 
 .PHONY: run
 run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
 	@exec $(BIN)/luminai serve
 
 .PHONY: test
-test: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) ## Run the tests (ARGS="-k name" for some)
+test: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## Run the tests (ARGS="-k name" for some)
 	@$(PYTEST) $(ON_ALL_CORES) $(ARGS)
 
 .PHONY: slow
-slow: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) ## Run the long proofs
+slow: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## Run the long proofs
 	@$(PYTEST) -m slow $(ARGS)
 
 .PHONY: crash
-crash: $(STAMP) ## Kill the hub two hundred times in the middle of its work
+crash: $(STAMP) $(ENGINES_STAMP) ## Kill the hub two hundred times in the middle of its work
 	@$(PYTEST) -m crash $(ARGS)
 
 .PHONY: fuzz
@@ -84,8 +106,8 @@ mutants: $(STAMP) ## See whether the tests notice changes of the code that guard
 	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 .PHONY: test-postgres
-test-postgres: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
-	@LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432} $(PYTEST) $(ON_ALL_CORES) -m "not slow and not crash and not postgres" tests/host tests/identity tests/http plugins $(WITHOUT_DATABASE) $(ARGS)
+test-postgres: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
+	@$(ON_POSTGRES) $(PYTEST) $(ON_ALL_CORES) -m "not slow and not crash and not postgres" tests/host tests/identity tests/http plugins $(WITHOUT_DATABASE) $(ARGS)
 
 .PHONY: format
 format: $(STAMP) ## Format the code
@@ -114,9 +136,10 @@ fresh: $(STAMP) ## Check that everything generated is fresh
 	@$(BIN)/python scripts/shows.py --check
 
 .PHONY: check
-check: lint types fresh $(TEMPLATE_STAMP) $(PEERS_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
-	@$(MAKE) --no-print-directory test-postgres ARGS="-q"
-	@LUMINAI_REQUIRE_SERVICES=1 $(MAKE) --no-print-directory test
+check: lint types fresh $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
+	@rm -f .pytest_cache/v/cache/lastfailed
+	@$(MAKE) --no-print-directory test-postgres ARGS="-q" || $(ON_POSTGRES) $(TEST_FOLDER) $(BIN)/python scripts/repeat_failed.py
+	@LUMINAI_REQUIRE_SERVICES=1 $(MAKE) --no-print-directory test || LUMINAI_REQUIRE_SERVICES=1 $(TEST_FOLDER) $(BIN)/python scripts/repeat_failed.py
 
 .PHONY: conformance
 conformance: $(STAMP) ## Run the conformance rules over all plugins, up to gold (PLUGIN=chat for one)
@@ -125,6 +148,12 @@ conformance: $(STAMP) ## Run the conformance rules over all plugins, up to gold 
 .PHONY: bench
 bench: $(STAMP) ## Run the benchmarks
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## Install the job queues of others, to measure beside them (benchmarks/work.py jobs)
+	@$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check "procrastinate>=3.10,<4" "saq>=0.26,<0.27" "dbos>=3.4,<4" "huey>=3,<4" \
+		"redis>=7" "asyncpg>=0.31" "aiosqlite" "psycopg[binary,pool]>=3.3" "sqlalchemy[asyncio]>=2.1,<2.2"
 
 .PHONY: build
 build: $(STAMP) ## Build wheels into dist/
@@ -139,5 +168,5 @@ lock: ## Make requirements/lock.txt anew (needs uv)
 
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and builds (data stays)
-	@rm -rf $(VENV) .venv-template .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-template .venv-peers .venv-ai-peers .venv-engines .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

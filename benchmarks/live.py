@@ -3,7 +3,7 @@
 Usage: python benchmarks/live.py [readers] [rooms] [rounds]. Each server has a process of its own, and the readers, who hold raw connections, another.
 A round publishes one event to every room; late is each reader's time from the call of publish to the bytes' arrival, so the last one is "at all readers".
 "burst" says all rooms' events at once, "spread" one after the other over a second. Bars: p99 at most 1 s, memory at most 40 kB a reader.
-Raise the limit of open files (ulimit -n) above the number of readers.
+The readers' process asks for as many open files as it may have (`ulimit -Hn`), as the hub does; that must be above their number.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from textwrap import dedent
 from typing import Any
 
 from overhead import cpu, start
+
+from luminai.telemetry.descriptors import raise_limit
 
 BARE = """
     import asyncio, sys, time, uvicorn
@@ -144,6 +146,7 @@ def rss(pid: int) -> int:
 
 
 def main() -> None:
+    raise_limit()
     if sys.argv[1:2] == ["read"]:
         port, readers, rooms, rounds, pid = map(int, sys.argv[2:7])
         print(json.dumps(asyncio.run(read(port, readers, rooms, rounds, sys.argv[7], pid)), ensure_ascii=False))

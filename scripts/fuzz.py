@@ -1,8 +1,6 @@
-"""Fuzz a hub with every plugin for longer than the tests do, then the ledger and a wallet against their models. Prints its seed; the same draws the same.
+"""Fuzz a hub with every plugin for longer than the tests do, then ledger, wallets and payments by their state machines. Prints its seed; the same draws the same.
 
-python scripts/fuzz.py [--examples 1000] [--ledger-steps 200000] [--credits-steps 200000] [--seed N] [--anonymous]
-"""
-
+python scripts/fuzz.py [--examples 1000] [--ledger-steps 200000] [--credits-steps 200000] [--payments-steps 200000] [--seed N] [--anonymous]
 from __future__ import annotations
 
 import argparse
@@ -15,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 import credits_machine
 import ledger_machine
+import payments_machine
 from fuzzing import cases, failed_requests, full_hub, fuzz, operator_key
 
 STEPS = 200
@@ -28,6 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="0 draws one")
     parser.add_argument("--anonymous", action="store_true", help="without a credential")
     parser.add_argument("--ledger-steps", type=int, default=200_000, help="steps of the ledger against its model; 0 for none")
+    parser.add_argument("--payments-steps", type=int, default=200_000, help="steps of payments against ledger and provider; 0 for none")
     parser.add_argument("--credits-steps", type=int, default=200_000, help="steps of a wallet against its model; 0 for none")
     asked = parser.parse_args()
     seed = asked.seed or secrets.randbelow(2**31) + 1
@@ -42,6 +42,9 @@ def main() -> int:
     if asked.ledger_steps:
         ledger_machine.run(max(1, asked.ledger_steps // STEPS), STEPS, seed=seed)
         print(f"seed {seed}: the ledger did what its model does in {asked.ledger_steps} steps")
+    if asked.payments_steps:
+        payments_machine.run(max(1, asked.payments_steps // STEPS), STEPS, seed=seed)
+        print(f"seed {seed}: payments, ledger and provider agreed in {asked.payments_steps} steps")
     if asked.credits_steps:
         with tempfile.TemporaryDirectory(prefix="luminai-fuzz-") as folder:
             credits_machine.run(Path(folder), max(1, asked.credits_steps // STEPS), STEPS, seed=seed)

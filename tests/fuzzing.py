@@ -24,6 +24,14 @@ approve = ["secrets", "webhooks"]
 config = { secrets = ["env:HOOK_SECRET"] }
 [plugins.storage-local]
 enabled = true
+[plugins.ledger]
+enabled = true
+[plugins.pay-sandbox]
+enabled = true
+approve = ["secrets"]
+[plugins.payments]
+enabled = true
+approve = ["webhooks"]
 [plugins.mail]
 enabled = true
 config = { host = "127.0.0.1", port = 9, from-address = "hub@example.org", security = "none" }

@@ -57,7 +57,8 @@ CODE = """
         words = body.decode()
         if words == "crash verify":
             raise ValueError("password=hunter2")
-        return Verified(id=headers.get("x-id", ""), event=Letter(words) if words != "nothing" else None, summary="letter\\n" + words[:20])
+        return Verified(id=headers.get("x-id", ""), event=Letter(words) if words != "nothing" else None, summary="letter\\n" + words[:20],
+                        id_is_signed=words.startswith("sealed"))
 
     class Plugin:
         @hookimpl

@@ -30,6 +30,9 @@ from luminai.contracts.context import Once as Once
 from luminai.contracts.context import OwnedDatabase as OwnedDatabase
 from luminai.contracts.context import PluginContext as PluginContext
 from luminai.contracts.context import Providers as Providers
+from luminai.contracts.engines import DueJob as DueJob
+from luminai.contracts.engines import JobEngine as JobEngine
+from luminai.contracts.engines import JobWork as JobWork
 from luminai.contracts.errors import ConfigRejected as ConfigRejected
 from luminai.contracts.errors import Conflict as Conflict
 from luminai.contracts.errors import DeadlineExceeded as DeadlineExceeded
@@ -140,6 +143,18 @@ from luminai.data.row_security import enable_owner_policy as enable_owner_policy
 from luminai.data.types import JSONText as JSONText
 from luminai.data.types import UTCDateTime as UTCDateTime
 from luminai.data.types import metadata_for as metadata_for
+from luminai.http.ai.errors import provider_error as provider_error
+from luminai.http.ai.provider import HttpAIProvider as HttpAIProvider
+from luminai.http.ai.provider import HttpCall as HttpCall
+from luminai.http.ai.reader import ChatReader as ChatReader
+from luminai.http.ai.settings import InstanceName as InstanceName
+from luminai.http.ai.settings import NamedModel as NamedModel
+from luminai.http.ai.settings import ProviderInstance as ProviderInstance
+from luminai.http.ai.settings import ServiceUrl as ServiceUrl
+from luminai.http.ai.upkeep import list_models_at_start as list_models_at_start
+from luminai.http.ai.upkeep import model_list_problems as model_list_problems
+from luminai.http.ai.upkeep import refresh_models_action as refresh_models_action
+from luminai.http.ai.upkeep import services_check as services_check
 from luminai.http.pages import Page as Page
 from luminai.http.pages import page_cursor as page_cursor
 from luminai.http.pages import page_limit as page_limit
@@ -172,6 +187,7 @@ __all__ = [
     "CacheStore",
     "Channel",
     "ChatMessage",
+    "ChatReader",
     "ChatReply",
     "ChatRequest",
     "ClientAction",
@@ -185,6 +201,7 @@ __all__ = [
     "Decisions",
     "Delivery",
     "Denied",
+    "DueJob",
     "EmbeddingReply",
     "End",
     "EndState",
@@ -202,6 +219,8 @@ __all__ = [
     "HealthCheck",
     "HealthState",
     "Held",
+    "HttpAIProvider",
+    "HttpCall",
     "HttpClient",
     "HttpReply",
     "HttpStream",
@@ -210,9 +229,12 @@ __all__ = [
     "IdentityCheck",
     "IdentityClaim",
     "IdentityFinding",
+    "InstanceName",
     "InvalidInput",
     "JSONText",
     "Job",
+    "JobEngine",
+    "JobWork",
     "Kept",
     "Live",
     "LiveMessage",
@@ -228,6 +250,7 @@ __all__ = [
     "Metrics",
     "Model",
     "Money",
+    "NamedModel",
     "NotFound",
     "NotReady",
     "NotSignedIn",
@@ -251,6 +274,7 @@ __all__ = [
     "PluginContext",
     "Problem",
     "ProblemItem",
+    "ProviderInstance",
     "Providers",
     "PurgeItem",
     "Quote",
@@ -266,6 +290,7 @@ __all__ = [
     "SecretBackend",
     "ServerEvent",
     "Service",
+    "ServiceUrl",
     "ShortMessage",
     "ShortMessageTransport",
     "SigningSecret",
@@ -302,12 +327,17 @@ __all__ = [
     "disable_owner_policy",
     "enable_owner_policy",
     "hookimpl",
+    "list_models_at_start",
     "log_field",
     "metadata_for",
+    "model_list_problems",
     "page_cursor",
     "page_limit",
     "policy",
+    "provider_error",
+    "refresh_models_action",
     "request_id",
+    "services_check",
     "signed_in",
     "signing_secrets",
 ]

@@ -217,6 +217,7 @@ def test_settings__that_the_schema_refuses__are_told_with_their_line_and_no_code
         try_settings(load(tmp_path / "config.toml", {}), "even", [plugin], seconds=1)
 
 
+@pytest.mark.shows("LR-124")
 def test_secret__kept_by_another_plugin__is_resolved(tmp_path: Path, plugins: Any) -> None:
     keeper = plugins.make(
         "keeper",

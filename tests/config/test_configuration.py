@@ -168,11 +168,14 @@ def test_secret__literal__is_refused_and_never_echoed(tmp_path: Path) -> None:
     assert "sk live" not in str(refused.value) + str(refused.value.errors)
 
 
+@pytest.mark.shows("LR-124")
 def test_secret__reference__is_resolved_when_asked_and_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EXAMPLE_KEY", "hunter2")
     bound = bind(Example, {"api-key": "env:EXAMPLE_KEY"}, secret_resolver({}))
 
     assert bound.api_key.reveal() == "hunter2"
+    monkeypatch.setenv("EXAMPLE_KEY", "hunter3")
+    assert bound.api_key.reveal() == "hunter3", "a rotated one needs no restart"
     assert "hunter2" not in repr(bound)
     with pytest.raises(TypeError):
         msgspec.json.encode(bound)

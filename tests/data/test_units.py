@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from luminai import Conflict, DeadlineExceeded, Event, Once, Unavailable, Unprocessable
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import core_source, pending, upgrade
+from luminai.data.owners import Acting
 from luminai.telemetry.clock import SystemClock
 
 ENDLESS = {
@@ -117,6 +118,23 @@ def test_write__a_unit_fails_among_others__only_it_is_rolled_back(database_url: 
     value, results = on_database(database_url, data_dir, work)
     assert value == 16
     assert [type(result) for result in results[::5]] == [ValueError] * 4
+
+
+def test_unit__that_rolls_back_and_goes_on__still_acts_for_the_same(postgres_url: str, data_dir: Path) -> None:
+    said = text("SELECT current_setting('luminai.subject'), current_setting('luminai.system'), current_setting('transaction_isolation')")
+
+    async def work(database: HubDatabase, table: str) -> tuple[int, list[Any]]:
+        def unit(session: Session) -> list[Any]:
+            add_one(table)(session)
+            before = session.execute(said).one()
+            session.rollback()
+            add_one(table)(session)
+            return [before, session.execute(said).one()]
+
+        found = await database.write(unit, whose=Acting("usr_ada"))
+        return await value_of(database, table), [tuple(one) for one in found]
+
+    assert on_database(postgres_url, data_dir, work) == (1, [("usr_ada", "", "serializable")] * 2)
 
 
 def test_read__cannot_write(database_url: str, data_dir: Path) -> None:

@@ -302,15 +302,18 @@ def test_start_log__process_died_twice_at_a_plugin__parks_it(tmp_path: Path) -> 
         assert (log.suspects, log.parked) == (frozenset({"deadly"}) if times > 1 else frozenset(), {})
         log.entering("fine", "load")
         log.left("fine")
-        log.entering("deadly", "load")  # and the process is gone
+        log.entering("deadly", "load")
+        log.close()  # and the process is gone
     log = StartLog(tmp_path, SystemClock())
     log.begin()
     assert log.parked == {"deadly": "load"}
     assert log.failed == 2
     log.went_well()
+    log.close()
     log = StartLog(tmp_path, SystemClock())
     log.begin()
     assert (log.suspects, log.parked, log.failed) == (frozenset(), {}, 0)
+    log.close()
 
 
 def serve_once(home: Home, *options: str, stop: bool = True) -> tuple[int, str]:

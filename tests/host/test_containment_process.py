@@ -229,9 +229,11 @@ def test_start_log__crash_in_native_code__is_laid_to_the_innermost_known_plugin(
         log.begin()
         log.entering("calm", "start")
         log.went_well()
+        log.close()
         (tmp_path / "crash.txt").write_text(frames)
         log = StartLog(tmp_path, clock)
         log.begin({"the-guest", "calm", "srv"})
+        log.close()
         return log
 
     assert crash().suspects == {"the-guest"}
@@ -248,4 +250,22 @@ def test_start_log__crash_while_several_start__is_counted_for_one(tmp_path: Path
         assert log.parked == ({"deadly": "start"} if times == 2 else {})
         log.entering("calm", "start")
         log.entering("deadly", "start")
+        log.close()
         (tmp_path / "crash.txt").write_text('  File "/site/luminai_deadly/plugin.py", line 3 in start\n')
+
+
+def test_start_log__several_processes_of_one_folder__have_each_their_own(tmp_path: Path) -> None:
+    def begin() -> StartLog:
+        log = StartLog(tmp_path, FrozenClock())
+        log.begin({"calm"})
+        return log
+
+    logs = [begin() for _ in range(5)]
+    for log in logs:
+        log.entering("calm", "start")
+    assert [(log.failed, log.parked) for log in logs] == [(0, {})] * 5, "those that only start at the same time did not go wrong"
+    logs[1].close()
+    logs.append(begin())
+    assert (logs[-1].failed, logs[-1].suspects) == (1, {"calm"}), "it takes the place of the one that died"
+    for log in logs:
+        log.close()

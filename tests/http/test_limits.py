@@ -37,13 +37,13 @@ TAKER = """
 import asyncio, sys
 from luminai.config.settings import Rate
 from luminai.data.database import open_database
-from luminai.data.rates import rates_for
+from luminai.data.rates import RedisRates, rates_for
 from luminai.telemetry.clock import SystemClock
 from pathlib import Path
 
 async def main(database_url, redis_url, key):
     database = await open_database(database_url, data_dir=Path("."), clock=SystemClock())
-    store = rates_for(database, redis_url)
+    store = RedisRates(redis_url, "test") if redis_url else rates_for(database)
     taken = await asyncio.gather(*(store.take(key, Rate(requests=10, seconds=3600)) for _ in range(50)))
     print(sum(one.passed for one in taken))
     await store.close()
@@ -131,9 +131,18 @@ def test_processes__share_one_limit_in_redis(tmp_path: Path, redis_url: str) -> 
     assert sum(_take(tmp_path, "", redis_url)) == 10
 
 
+def test_hubs_in_one_redis__count_apart(plugins: Any, redis_url: str) -> None:
+    async def main() -> list[int]:
+        limits = {"redis-url": redis_url, "anonymous": {"requests": 2, "seconds": 3600, "per": "address"}}
+        async with limited(plugins, **limits) as one, limited(plugins, **limits) as other:
+            return [[answer.status for answer in await ask(hub, 3)].count(200) for hub in (one, other)]
+
+    assert asyncio.run(main()) == [2, 2]
+
+
 def test_redis_away__each_process_counts_alone() -> None:
     async def main() -> int:
-        store = RedisRates("redis://127.0.0.1:9/0")
+        store = RedisRates("redis://127.0.0.1:9/0", "test")
         taken = [await store.take("one", Rate(requests=3, seconds=3600)) for _ in range(5)]
         await store.close()
         return sum(one.passed for one in taken)
@@ -190,7 +199,7 @@ def test_network__of_a_line_with_a_whole_64_is_one() -> None:
 def test_store__of_a_hub_alone_is_its_memory() -> None:
     async def main() -> Any:
         async with running_hub() as hub:
-            return type(rates_for(hub.hub.database, "")).__name__, hub.hub.database.dialect
+            return type(rates_for(hub.hub.database)).__name__, hub.hub.database.dialect
 
     store, dialect = asyncio.run(main())
     assert store == {"sqlite": "MemoryRates", "postgresql": "ServerRates"}[dialect]

@@ -64,7 +64,7 @@ def test_one_client__takes_no_more_than_half_of_the_places(tmp_path: Path) -> No
         assert ask(hub, "/api/probe/page", **{"X-Forwarded-For": "192.0.2.2"}).status_code == 200
 
 
-@pytest.mark.shows("LW-76", "PX-16")
+@pytest.mark.shows("LW-76", "PX-16", "TL-171", "LK-61")
 @pytest.mark.parametrize("path", ["/api/probe/crash", "/api/probe/refuse"])
 def test_failure__is_logged_once_with_the_id_that_the_client_gets(hub: Home, path: str) -> None:
     before = figures(hub)

@@ -26,6 +26,7 @@ def square(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Square]:
         yield Square(home)
 
 
+@pytest.mark.shows("LR-18", "LW-68")
 def test_message__reaches_stream_socket_and_poll__with_one_id(square: Square) -> None:
     room = "square.hall.one"
     with square.follow(room) as stream, square.enter() as socket:
@@ -46,6 +47,7 @@ def test_message__reaches_stream_socket_and_poll__with_one_id(square: Square) ->
     assert [id_ for id_, _, _ in streamed] == [f"{epoch}-{int(number) + 1}", f"{epoch}-{int(number) + 2}"]
 
 
+@pytest.mark.shows("LW-70")
 def test_who_comes_back__gets_what_was_missed_or_hears_of_a_gap(square: Square) -> None:
     room = "square.hall.two"
     start = square.poll(room)["last"]

@@ -43,6 +43,7 @@ def another(home: Home) -> Iterator[str]:
             drain.join()
 
 
+@pytest.mark.shows("LW-68")
 @pytest.mark.postgres
 def test_two_processes__are_one_room(own_postgres_url: str, redis_url: str, tmp_path: Path) -> None:
     install(tmp_path / "site")
@@ -183,6 +184,26 @@ def test_memory__forgets_rooms_that_were_quiet__and_never_takes_an_old_id_for_a_
         assert (await log.after("a.2999", heard[-1].at, KEPT)).is_whole
 
     in_log(log, work)
+
+
+def test_end__in_the_middle_of_telling_and_hearing__is_an_end(redis_url: str) -> None:
+    async def main() -> None:
+        log = RedisLog(redis_url, uuid4().hex)
+        resumed = asyncio.Event()
+        log.resumed = resumed.set
+        for turns in range(40):
+            resumed.clear()
+            running = asyncio.create_task(log.run())
+            await asyncio.wait_for(resumed.wait(), 20)
+            for number in range(5):
+                log.append("a.b", "k", b"%d" % number, KEPT)
+            for _ in range(turns % 12):  # so that it meets each place of a call
+                await asyncio.sleep(0)
+            running.cancel()
+            assert (await asyncio.wait([running], timeout=20))[0], f"it goes on after {turns} turns"
+        await log.close()
+
+    asyncio.run(main())
 
 
 def test_redis_away__messages_wait_and_readers_hear_that_something_may_be_missing(tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_frame_over_the_bound__closes_the_socket(hub: Home) -> None:
         assert closed.value.rcvd.code == 1009
 
 
+@pytest.mark.shows("LW-70")
 def test_swap__tells_the_plugins_sockets_to_connect_again(hub: Home) -> None:
     with enter(hub, "/api/echo/hall") as socket:
         assert socket.recv(timeout=10) == "welcome"

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ipaddress
+import resource
 import socket
 import ssl
 from pathlib import Path
@@ -142,3 +143,15 @@ def test_csp_report__is_logged_without_what_stands_behind_the_address(body: byte
     found = [record for record in caplog.records if record.msg == "csp.violation"]
     assert len(found) == (told or 0)
     assert "token" not in str([vars(record) for record in found])
+
+
+def test_start__raises_the_limit_of_open_files_to_what_it_may_have(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        with serving(tmp_path / "home") as home:
+            key = home.data("keys", "create", "--name", "operator", "--scope", "*")["key"]
+            found = httpx.get(f"{home.env['LUMINAI_URL']}/api/admin/process", headers={"authorization": f"Bearer {key}"}, timeout=30).json()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found["descriptors"]["limit"] == min(hard, 131_072) > 512

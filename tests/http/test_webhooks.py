@@ -63,6 +63,16 @@ def test_delivery__same_body_under_another_id__has_no_second_effect(post) -> Non
     with_post(post, work)
 
 
+def test_delivery__with_an_id_that_is_signed__counts_by_its_id_alone(post) -> None:
+    async def work(hub: Any) -> None:
+        answers = [await deliver(hub, b"sealed", delivery) for delivery in ("d-1", "d-2", "d-1")]
+        await hub.hub.webhooks.settle()
+        assert [answer.status for answer in answers] == [202, 202, 200]
+        assert sorted(await effects(hub)) == ["d-1 sealed", "d-2 sealed"]
+
+    with_post(post, work)
+
+
 def test_delivery__with_nothing_to_do__is_answered_and_known(post) -> None:
     async def work(hub: Any) -> None:
         answers = [await deliver(hub, b"nothing"), await deliver(hub, b"nothing")]

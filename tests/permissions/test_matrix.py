@@ -29,6 +29,10 @@ EXAMPLES = {
     "event": "evt_",
     "endpoint": "end_",
     "any_endpoint": "end_",
+    "account": "acc_",
+    "own_account": "acc_",
+    "transfer": "trf_",
+    "journal": "trf_",
 }
 ZEROS = "0" * 32
 SHARED = {
@@ -44,6 +48,7 @@ SHARED = {
         ("any_job", "any_endpoint", "delivery", "entry_id", "hold_id", "key_id", "letter", "organisation", "person", "repair", "role", "subject"),
         "an operator's, under a scope of the hub",
     ),
+    **dict.fromkeys(("account", "transfer", "journal"), "books are an operator's, under ledger:audit and ledger:manage"),
 }
 """Why rows that a parameter names have no owner; every other parameter is one of ``OWNED``."""
 ORGANISATION: tuple[tuple[str, str, Any, int], ...] = (
@@ -81,6 +86,7 @@ OWNED = {
     *(f"{method} /api/schedules/{{schedule:str}}" for method in ("GET", "PATCH", "DELETE")),
     *(f"POST /api/schedules/{{schedule:str}}/{verb}" for verb in ("pause", "resume", "run")),
     "GET /api/events/{event:str}",
+    "GET /api/ledger/mine/{own_account:str}/statement",
     *(f"{method} /api/endpoints/{{endpoint:str}}{rest}" for method, rest, _, _ in ENDPOINT),
     "POST /api/users/keys/{own_key_id:str}/rotate",
     "DELETE /api/users/keys/{own_key_id:str}",
@@ -209,6 +215,19 @@ async def compare(place: Place, asker: Asker, owner: Asker, method: str, path: s
     return await place.ask(owner, method, path.replace("ID", foreign), body=_with(body, foreign))
 
 
+async def books(place: Place) -> set[str]:
+    from luminai_ledger import Account, Ledger
+
+    ledger = place.hub.generation.wiring.services.find("ledger", Ledger)
+    wallet = Account(purpose="wallet", asset="EUR", owner="bob")
+    await ledger._ctx.db.as_system().write(lambda session: ledger.open(session, wallet))
+    ann, bob = [Asker(name=name, credential=(await place.key("ledger:read", subject=name))[1]) for name in ("ann", "bob")]
+    name = "GET /api/ledger/mine/{own_account:str}/statement"
+    answer = await compare(place, ann, bob, "GET", "/api/ledger/mine/ID/statement", wallet.id, name, None)
+    assert answer.status == 200, answer.text
+    return {name}
+
+
 async def organisations(place: Place) -> set[str]:
     first, second = [next(one for one in place.askers if one.name == name) for name in ("member", "admin")]
     organisation = (await place.ask(second, "POST", "/api/organisations", body={"name": "Blue"})).json()["id"]
@@ -252,7 +271,7 @@ def test_object__of_another_or_missing__looks_the_same(monkeypatch: pytest.Monke
         for method, rest in (("GET", ""), ("GET", "/history"), ("POST", "/cancel")):
             await kind(f"{method} /api/jobs/{{job:str}}{rest}", method, f"/api/jobs/ID{rest}", job, 200)
         await work_of(place, bob, kind)
-        return done | await people(place) | await organisations(place)
+        return done | await people(place) | await organisations(place) | await books(place)
 
     async def people(place: Place) -> set[str]:
         from sqlalchemy import insert

@@ -32,10 +32,17 @@ KINDS = {
     "ai-provider": (["ai_providers"], ["provider.py"]),
     "payment": (["payment_providers"], ["payment.py", "webhook.py"]),
     "storage": (["storage_backends"], ["storage.py"]),
-    "routes": (["models", "routes"], ["migrations/versions/0001_init.py", "models.py", "routes.py"]),
+    "routes": (["models", "routes"], ["models.py", "routes.py"]),
+    "actions": (["models", "actions", "schedules"], ["models.py", "jobs.py"]),
+    "events": (["models", "event_types", "subscriptions"], ["models.py", "events.py"]),
+    "live": (["channels"], ["rooms.py"]),
 }
-"""Each kind with what it provides and its own modules."""
+"""Each kind with what it provides and its modules."""
 
+STEPS = {"my-routes": ["init"], "my-actions": ["readings"], "my-events": ["heard"], EVERY: ["init", "readings", "heard"]}
+"""The steps of those with tables, in order."""
+
+FAMILIES = ("persona", "calculator", "ai-provider", "payment", "storage")
 ALWAYS = {"__init__.py", "config.py", "config.schema.json", "luminai-plugin.toml", "plugin.py", "py.typed"}
 CASES = {**{f"my-{kind}": [kind] for kind in KINDS}, EVERY: list(KINDS)}
 
@@ -145,10 +152,10 @@ def test_new__each_choice__writes_only_the_files_it_needs(made: Author, plugin: 
     manifest = tomllib.loads((folder / "luminai-plugin.toml").read_text())
 
     provides, modules = zip(*(KINDS[kind] for kind in CASES[plugin]), strict=True)
-    assert manifest["provides"] == [name for names in provides for name in names]
-    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == ALWAYS | {
-        name for names in modules for name in names
-    }
+    assert manifest["provides"] == list(dict.fromkeys(name for names in provides for name in names))
+    steps = {f"migrations/versions/{number:04}_{name}.py" for number, name in enumerate(STEPS.get(plugin, ()), 1)}
+    expected = ALWAYS | {name for names in modules for name in names} | steps
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == expected
     tests = {path.name for path in (made.folder / plugin / "tests").iterdir()}
     assert len(tests) == 2 + len(CASES[plugin])
 
@@ -158,7 +165,7 @@ def test_generated__enabled__runs_and_offers_what_its_manifest_says(booted: Any,
     found = booted[plugin]
 
     assert found["state"] == "enabled"
-    assert set(found["offers"]) == {name for kind in CASES[plugin] for name in KINDS[kind][0]} - {"models", "routes"}
+    assert set(found["offers"]) == {name for kind in CASES[plugin] if kind in FAMILIES for name in KINDS[kind][0]}
     assert (found["nobody"], found["reader"]) == ((401, 200) if "routes" in CASES[plugin] else (404, 404))
 
 
@@ -264,6 +271,22 @@ def test_new__later_template__comes_in_beside_the_authors_own_changes(author: Au
     assert "later template" not in (plugin / "CHANGELOG.md").read_text()
     assert "My own words." in readme.read_text()
     assert (plugin / "src/luminai_tiny/mine.py").exists()
+
+
+def test_new__kind_that_is_added_later__changes_no_step_that_ran(author: Author) -> None:
+    author.new("tiny", "--kind", "routes", "--defaults")
+    plugin = author.folder / "tiny"
+    steps = plugin / "src/luminai_tiny/migrations/versions"
+    first = (steps / "0001_init.py").read_text()
+    who = ("-c", "user.name=ann", "-c", "user.email=ann@localhost")
+    for command in (("init", "--quiet"), ("add", "--all"), (*who, "commit", "--quiet", "--no-gpg-sign", "--message", "made")):
+        author.good("git", *command, cwd=plugin)
+
+    told = author.new("tiny", "--update", "--kind", "actions")
+
+    assert told["provides"] == ["models", "routes", "actions", "schedules"]
+    assert (steps / "0001_init.py").read_text() == first
+    assert 'down_revision = "0001"' in (steps / "0002_readings.py").read_text()
 
 
 def test_new__hub_from_a_wheel__brings_the_template_along(author: Author) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from luminai import AlertRule
+from luminai import AlertRule, Unavailable
 from luminai.config.layers import Configuration, Layer
 from luminai.config.problems import check_core
 from luminai.telemetry.alert_rules import HUB_RULES, RuleSettings, apply, problems_of, promql
@@ -133,7 +133,7 @@ def test_counter__that_begins_anew_is_no_negative_growth() -> None:
     assert board.look(again) == [("dead", "firing")]
 
 
-@pytest.mark.shows("LK-69", "LK-70", "LK-72", "TL-172c")
+@pytest.mark.shows("LK-69", "LK-70", "LK-72", "TL-172c", "TL-172e")
 def test_hub__watches_what_the_products_ask_for() -> None:
     limits = {rule.name: (rule.above, rule.below) for rule in HUB_RULES}
     assert problems_of(HUB_RULES) == []
@@ -142,8 +142,10 @@ def test_hub__watches_what_the_products_ask_for() -> None:
     assert limits["error-rate"] == (0.01, None)
     assert limits["database-busy"] == limits["cpu"] == limits["memory"] == (0.8, None)
     assert limits["slow"] == limits["database-slow"] == (0.5, None)
+    assert limits["refused-credentials"] == (300, None)
 
 
+@pytest.mark.shows("LR-123d")
 def test_operator__changes_turns_off_and_adds() -> None:
     known = {"hub.queue": AlertRule(name="queue", metric="luminai_jobs", above=100, message="Queue.")}
     found = apply(
@@ -285,21 +287,87 @@ def test_channels__are_tried_by_those_who_may_and_one_that_fails_is_an_item(on_p
     on_ponds(test)
 
 
-def test_two_processes__tell_once(tmp_path: Path, own_postgres_url: str) -> None:
+@pytest.mark.postgres
+def test_two_processes__tell_once_what_fires_in_either_and_that_it_is_over_in_both(plugins: Any, tmp_path: Path, own_postgres_url: str) -> None:
+    made = [plugins.make("ponds", PLUGIN, provides='["metrics", "alert_rules"]')]
+
     async def main() -> None:
-        own = {"metric": "luminai_ready", "above": 0, "hold": 0, "message": "It is up."}
-        settings = {"alerts": {"channels": {"on-call": {"kind": "mail", "to": ["ops@example.org"]}}, "rules": {"own": own}}}
+        settings = {"alerts": {"channels": {"on-call": {"kind": "mail", "to": ["ops@example.org"]}}}}
         clock = FrozenClock()
-        given: dict[str, Any] = {"settings": settings, "database_url": own_postgres_url, "clock": clock, "installed": []}
-        async with running_hub(folder=tmp_path, **given) as one, running_hub(folder=tmp_path, **given) as other:
-            for _ in range(3):
-                clock.advance(15)
-                await asyncio.gather(one.hub.alerts.round(), other.hub.alerts.round())
-            assert [alert.state for hub in (one, other) for alert in hub.hub.alerts.board.open if alert.rule == "own"] == ["firing", "firing"]
-            items = (await one.client("hub:mail").request("GET", "/api/admin/mail")).json()["items"]
-            assert [item["title"] for item in items if "up" in item["title"]] == ["[warning] It is up."]
+        given: dict[str, Any] = {"settings": settings, "database_url": own_postgres_url, "clock": clock, "installed": made}
+
+        async def look(seconds: float, *hubs: HubUnderTest) -> None:
+            clock.advance(seconds)
+            for hub in hubs:
+                await hub.hub.nodes.report(revision=hub.hub.supervisor.revision, generation=1)
+            await asyncio.gather(*(hub.hub.alerts.round() for hub in hubs))
+
+        async def letters(hub: HubUnderTest) -> list[str]:
+            items = (await hub.client("hub:mail").request("GET", "/api/admin/mail?limit=100")).json()["items"]
+            return [item["title"] for item in reversed(items) if "deep" in item["title"]]
+
+        async def listed(hub: HubUnderTest) -> list[tuple[str, str]]:
+            items = (await hub.client("hub:monitor").request("GET", "/api/admin/alerts")).json()["items"]
+            return [(item["id"], item["state"]) for item in items if item["rule"] == "ponds.deep"]
+
+        def put(depth: float, *hubs: HubUnderTest) -> None:
+            for hub in hubs:
+                hub.hub.generation.loaded("ponds").context.metrics.put("depth", depth, pond="north")  # type: ignore[union-attr]
+
+        fires, over = "[critical] north is 7 deep.", "[critical] Over: north is 7 deep."
+        async with running_hub("ponds", folder=tmp_path, **given) as one:
+            async with running_hub("ponds", folder=tmp_path, **given) as other:
+                put(7, one, other)
+                await look(0, one, other)
+                await look(40, one, other)
+                assert await letters(one) == [fires], "both see it, one tells it"
+                put(1, one)
+                await look(15, one, other)
+                assert (await letters(one), await listed(one)) == ([fires], [("ponds.deep:north", "firing")]), "it goes on in the other"
+                await look(239 * 60, one, other)
+                assert len(await letters(one)) == 1
+                await look(60, one, other)
+                assert await letters(one) == [fires, fires], "after four hours since it was told"
+                put(1, other)
+                await look(15, one, other)
+                assert (await letters(one), await listed(one)) == ([fires, fires, over], [])
+                put(7, other)
+                await look(15, one, other)
+                await look(40, one, other)
+                assert await letters(one) == [fires, fires, over, fires]
+            await look(15, one)
+            assert await letters(one) == [fires, fires, over, fires, over], "a process that is gone holds nothing"
+
+            put(7, one)
+            await look(15, one)
+            await look(40, one)
+            assert len(await letters(one)) == 6
+        async with running_hub("ponds", folder=tmp_path, **given) as again:
+            await look(15, again)
+            assert await listed(again) == [("ponds.deep:north", "firing")]
+            assert len(await letters(again)) == 6, "one that has only begun does not know that it is over"
+            await look(400, again)
+            assert (await letters(again))[6:] == [over]
 
     asyncio.run(main())
+
+
+def test_database_away__webhooks_are_told_all_the_same(on_ponds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(ponds: Ponds) -> None:
+        async def away(*_: Any) -> None:
+            raise Unavailable("The database does not answer.")
+
+        ponds.put("north", 7)
+        await ponds.look()
+        monkeypatch.setattr(ponds.hub.hub.alerts._record, "turn", away)
+        await ponds.hub.hub.alerts.round()
+        ponds.clock.advance(40)
+        await ponds.hub.hub.alerts.round()
+        await ponds.hub.hub.alerts.settle()
+        assert [one["alert"]["id"] for one in ponds.taken] == ["ponds.deep:north"]
+        assert "alert-channel:on-call" in {one["id"] for one in await ponds.items("repairs")}
+
+    on_ponds(test)
 
 
 def test_round__asks_the_health_checks_that_nobody_else_may_ask(world: Any) -> None:

@@ -19,7 +19,7 @@ def sample(found: dict[Any, float], name: str, **labels: str) -> float:
     return found[name, frozenset(labels.items())]
 
 
-@pytest.mark.shows("LK-67", "LR-142", "LK-73", "PX-84", "PX-90")
+@pytest.mark.shows("LK-67", "LR-142", "LK-73", "PX-84", "PX-90", "LW-77", "TL-171")
 def test_requests__are_measured_by_template_never_by_path(world: Any) -> None:
     anonymous = world.hub.client()
     for name in ("apple", "pear", "fig", "broken"):
@@ -109,7 +109,7 @@ def test_jobs__leave_one_line_each(world: Any, caplog: pytest.LogCaptureFixture)
     assert line.waited_ms >= 0
 
 
-@pytest.mark.shows("PX-88", "PX-89", "LW-80")
+@pytest.mark.shows("PX-88", "PX-89", "LW-80", "TL-93")
 def test_health__tells_anybody_whether_and_the_operator_what(world: Any) -> None:
     assert world.ask("/health", client=world.hub.client()).json() in ({"status": "ok"}, {"status": "degraded"})
     assert world.ask("/health/detailed", client=world.hub.client()).status == 401

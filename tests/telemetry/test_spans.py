@@ -57,6 +57,42 @@ CALLER = """
                 raise Unavailable("Not now.")
             return [Action(name="work", summary="Work.", run=work, scope="caller:run", input=Nothing, output=Nothing)]
 """
+CHAIN = """
+    from litestar import post
+    from luminai import Action, Event, EventType, Subscription, hookimpl, policy
+    from msgspec import Struct
+
+    class Nothing(Struct):
+        pass
+
+    class Plugin:
+        @hookimpl
+        def event_types(self):
+            return [EventType(name="Begun", payload=Nothing)]
+        @hookimpl
+        def subscriptions(self, ctx):
+            async def hear(event, delivery):
+                pass
+            return [Subscription(event="chain.Begun", handle=hear, durable=True)]
+        @hookimpl
+        def routes(self, ctx):
+            @post("/api/chain/begin", opt=policy(anonymous=True))
+            async def begin() -> None:
+                def unit(session):
+                    ctx.actions.put(session, "chain.first", {})
+                    ctx.db.publish(session, Event(type="chain.Begun", payload=Nothing()))
+                await ctx.db.as_system().write(unit)
+            return [begin]
+        @hookimpl
+        def actions(self, ctx):
+            async def first(job, given):
+                await ctx.db.as_system().write(lambda session: ctx.actions.put(session, "chain.second", {}))
+                return given
+            async def second(job, given):
+                return given
+            kinds = dict(scope="chain:run", input=Nothing, output=Nothing)
+            return [Action(name="first", summary="First.", run=first, **kinds), Action(name="second", summary="Second.", run=second, **kinds)]
+"""
 
 
 @pytest.mark.parametrize(
@@ -79,7 +115,7 @@ def test_traceparent__is_read_as_the_recommendation_says(header: str, place: Spa
     assert place is None or read_header(place.header.encode()) == place
 
 
-def test_calls_carry_the_trace_on__and_jobs_have_one_of_their_own(plugins: Any) -> None:
+def test_calls_carry_the_trace_on__and_so_do_jobs(plugins: Any) -> None:
     made = [
         plugins.make("sink", PLUGIN, provides='["extensions"]'),
         plugins.make("caller", CALLER, provides='["routes", "actions"]', manifest='scopes = { "caller:run" = "Run." }'),
@@ -114,7 +150,8 @@ def test_calls_carry_the_trace_on__and_jobs_have_one_of_their_own(plugins: Any) 
                 runner = hub.client("caller:run", subject="usr_a")
                 await runner.request("POST", "/api/actions/caller.work", json={}, headers={"prefer": "wait=20"})
                 (job,) = (span for span in taken if span.name == "job work")
-                assert (job.parent, job.plugin) == ("", "caller")
+                (request,) = (span for span in taken if span.kind == "server" and span.name.startswith("POST"))
+                assert (job.trace, job.parent, job.plugin) == (request.trace, request.id, "caller")
                 await hub.swap("sink", enabled=False)
                 taken.clear()
                 await hub.client().request("GET", "/api/caller/broken")
@@ -122,3 +159,37 @@ def test_calls_carry_the_trace_on__and_jobs_have_one_of_their_own(plugins: Any) 
                 assert hub.hub.tracer.is_on is False
 
     asyncio.run(main())
+
+
+def test_job_and_delivery__are_of_the_trace_of_whoever_caused_them(plugins: Any, caplog: pytest.LogCaptureFixture) -> None:
+    provides = '["routes", "actions", "event_types", "subscriptions"]'
+    made = [
+        plugins.make("sink", PLUGIN, provides='["extensions"]'),
+        plugins.make("chain", CHAIN, provides=provides, manifest='scopes = { "chain:run" = "Run." }'),
+    ]
+
+    async def main() -> None:
+        async with running_hub("sink", "chain", installed=made, settings={"plugins": {"chain": {"approve": ["anonymous-routes"]}}}) as hub:
+            assert hub.status("chain").running, hub.status("chain")
+            taken = sys.modules["luminai_sink.plugin"].TAKEN
+            begun = await hub.client().request("POST", "/api/chain/begin", headers={"traceparent": f"00-{TRACE}-{PARENT}-01"})
+            assert begun.status == 201, begun.body
+            await hub.hub.jobs.settle()
+            (request,) = (span for span in taken if span.kind == "server")
+            jobs = {span.name: span for span in taken if span.name.startswith("job ")}
+            first = jobs.pop("job first")
+            assert (first.trace, first.parent) == (TRACE, request.id)
+            second = jobs.pop("job second")
+            assert (second.trace, second.parent) == (TRACE, first.id)
+            (delivery,) = jobs.values()
+            assert (delivery.trace, delivery.parent) == (TRACE, request.id)
+            lines = [record for record in caplog.records if record.name == "luminai.jobs" and record.msg == "job"]
+            assert [record.__dict__["trace"] for record in lines] == [TRACE] * 3
+
+            await hub.client("chain:run").request("POST", "/api/actions/chain.second", json={}, headers={"traceparent": f"00-{TRACE}-{PARENT}-00"})
+            taken.clear()
+            await hub.hub.jobs.settle()
+            assert taken == [], "its trace is recorded nowhere"
+
+    with caplog.at_level("INFO", "luminai.jobs"):
+        asyncio.run(main())

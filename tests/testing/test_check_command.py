@@ -12,7 +12,7 @@ def test_check__level_reached__is_computed_and_ends_with_zero(alone) -> None:
     found = json.loads(done.stdout)
     assert (found["plugin"], found["level"]) == ("personas", "bronze")
     assert found.keys() == {"plugin", "version", "hub", "level", "rules"}
-    assert [rule["id"] for rule in found["rules"]] == [f"B{number:02}" for number in range(1, 12)]
+    assert [rule["id"] for rule in found["rules"]] == [f"B{number:02}" for number in range(1, 13)]
     assert {rule["outcome"] for rule in found["rules"]} == {"passed"}
 
 

@@ -225,12 +225,6 @@ def test_b07__needs_a_plugin_silently(plugins) -> None:
     [
         (GOOD.replace("/api/notes/hello", "/api/other/hello"), {}, "/api/other/hello"),
         (
-            GOOD + "    @hookimpl\n    def metrics(self):\n        from luminai import Metric\n"
-            "        return [Metric(name='other.total', kind='counter', help='x')]\n",
-            {"provides": '["routes", "metrics"]'},
-            "other.total",
-        ),
-        (
             GOOD + "    @hookimpl\n    def models(self):\n        from sqlalchemy import Column, Index, String, Table\n"
             "        from luminai import metadata_for\n        metadata = metadata_for('notes')\n"
             "        Table('notes__a', metadata, Column('id', String(40), primary_key=True), Index('by_id', 'id'))\n        return metadata\n",
@@ -238,7 +232,7 @@ def test_b07__needs_a_plugin_silently(plugins) -> None:
             "by_id",
         ),
     ],
-    ids=["route", "metric", "index"],
+    ids=["route", "index"],
 )
 def test_b08__name_of_others(plugins, code: str, more: dict[str, Any], said: str) -> None:
     expect_only("B08", said, make(plugins, code, **more))
@@ -408,6 +402,26 @@ def test_g01__persona_that_breaks_its_contract(plugins) -> None:
     code = WHOLE.replace("weight=0.5", "weight=0.5, aliases=('Noter',)")
 
     expect_only("G01", "ids_and_aliases", make(plugins, code, provides=WHOLE_PROVIDES, files={STEP_FILE: STEP}, manifest="tables = true"))
+
+
+@pytest.mark.parametrize(("body", "outcome"), [("pass", Outcome.PASSED), ("raise ValueError", Outcome.FAILED)])
+def test_g01__storage_behind_a_network__is_judged_by_its_own_tests(plugins, body: str, outcome: Outcome) -> None:
+    plugin = make(plugins, provides=["routes", "storage_backends"], manifest='network = ["s3.example.org"]')
+    (rule,) = (rule for rule in RULES if rule.id == "G01")
+
+    def found() -> tuple[Outcome, str]:
+        result = next(iter(run_rules(make_subject(plugin, installed=[plugin]), [rule])))
+        return result.outcome, result.detail
+
+    folder = Path(plugin.package_dir)
+    assert found()[0] is Outcome.SKIPPED
+    (folder / "pyproject.toml").touch()
+    (folder / "tests").mkdir()
+    own = f"class StorageContract:\n    def test_it(self): {body}\n\nclass TestIt(StorageContract): pass\n"
+    (folder / "tests" / "test_own.py").write_text(own)
+
+    assert found()[0] is outcome, found()
+    assert ("TestIt::test_it" if outcome is Outcome.FAILED else "1 passed") in found()[1]
 
 
 def test_g02__untyped(plugins) -> None:

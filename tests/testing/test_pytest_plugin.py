@@ -143,7 +143,7 @@ def test_conformance_option__rules_of_a_level__are_the_tests(tmp_path: Path) -> 
     done = run_pytest(tmp_path, "def test_own(): raise AssertionError", "--luminai-conformance=personas", "--luminai-level=bronze", "-v")
 
     assert done.returncode == 0, done.stdout
-    assert "11 passed" in done.stdout
+    assert "12 passed" in done.stdout
     assert "B04" in done.stdout
 
 

@@ -305,7 +305,7 @@ def test_memory__is_bounded_and_a_plugin_cannot_push_out_the_others() -> None:
 def test_store_that_is_away__is_a_cache_that_has_nothing() -> None:
     async def main() -> None:
         clock, maker = FrozenClock(), Maker()
-        store = RedisCache("redis://127.0.0.1:1/0")
+        store = RedisCache("redis://127.0.0.1:1/0", prefix="")
         cache = cache_over(store, clock).shared
         await cache.put("k", Item("x"), ttl=60)
         assert await cache.get("k", Item) is None

@@ -204,6 +204,7 @@ def test_key__one_that_fails_holds_up_those_behind_it_and_nobody_else(on_hub: An
     on_hub(test)
 
 
+@pytest.mark.shows("LW-69")
 def test_plugin__that_is_off__gets_afterwards_what_happened_meanwhile(on_hub: Any) -> None:
     async def test(world: World) -> None:
         await world.send(1)

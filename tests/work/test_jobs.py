@@ -179,6 +179,7 @@ def on_hub(plugins: Any) -> Callable[..., Any]:
     return run
 
 
+@pytest.mark.shows("LK-13")
 def test_action__runs_once_in_the_name_of_who_asked(on_hub: Any) -> None:
     async def test(works: Works) -> None:
         job = await works.ask("note", "hello", wait=20)
@@ -311,6 +312,7 @@ def test_concurrency__allows_skips_queues_or_replaces(on_hub: Any) -> None:
     on_hub(test)
 
 
+@pytest.mark.shows("LK-26", "LK-29")
 def test_slots__bound_a_process_a_plugin_and_an_action(on_hub: Any) -> None:
     async def test(works: Works) -> None:
         for number in range(4):
@@ -328,6 +330,7 @@ def test_slots__bound_a_process_a_plugin_and_an_action(on_hub: Any) -> None:
     on_hub(test, settings={"jobs": {"plugin-slots": 3}})
 
 
+@pytest.mark.shows("LK-52")
 def test_moment_priority_and_expiry(on_hub: Any) -> None:
     async def test(works: Works) -> None:
         await works.operator.request("POST", "/api/admin/job-pauses", json={"target": "*"})
@@ -416,7 +419,7 @@ def test_restart__takes_up_what_the_dead_process_had_and_gives_up_what_killed_it
     on_hub(test)
 
 
-@pytest.mark.shows("LK-25")
+@pytest.mark.shows("LK-25", "LK-28")
 def test_progress__is_pushed_to_who_asked_for_the_job_and_to_nobody_else(on_hub: Any) -> None:
     async def test(works: Works) -> None:
         await works.operator.request("POST", "/api/admin/job-pauses", json={"target": "*"})

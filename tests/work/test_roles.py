@@ -17,6 +17,7 @@ import pytest
 from home import LUMINAI, Home, serving
 
 from luminai.data.wake_hints import WakeHints
+from luminai.testing import FrozenClock, running_hub
 
 PLUGIN = """
     from luminai import Action, hookimpl
@@ -82,6 +83,7 @@ def ended(home: Home, job_id: str) -> Any:
     raise AssertionError(job)
 
 
+@pytest.mark.shows("LK-13")
 @pytest.mark.postgres
 def test_web_and_worker__share_the_work_of_one_hub(tmp_path: Path, own_postgres_url: str) -> None:
     install(tmp_path / "site")
@@ -97,6 +99,36 @@ def test_web_and_worker__share_the_work_of_one_hub(tmp_path: Path, own_postgres_
             assert httpx.get(f"{address}/health/ready").status_code == 200
             refused = httpx.get(f"{address}/api/jobs")
             assert (refused.status_code, refused.json()["code"]) == (503, "worker-only")
+
+
+@pytest.mark.postgres
+def test_jobs_without_a_worker__make_the_health_worse_until_one_comes(plugins: Any, tmp_path: Path, own_postgres_url: str) -> None:
+    echo = plugins.make("echo", PLUGIN, provides='["actions"]', manifest='scopes = { "echo:run" = "Run." }')
+
+    async def main() -> None:
+        clock = FrozenClock()
+        given: dict[str, Any] = {"installed": [echo], "database_url": own_postgres_url, "clock": clock, "folder": tmp_path}
+        async with running_hub("echo", settings={"hub": {"roles": ["web"]}}, **given) as web:
+            operator = web.client("*")
+
+            async def found(seconds: float) -> list[str]:
+                clock.advance(seconds)
+                await web.hub.nodes.report(revision=1, generation=1)
+                items = (await operator.request("GET", "/api/admin/repairs")).json()["items"]
+                return [step for item in items if item["id"] == "health:core:workers" for step in item["fix"]["steps"]]
+
+            assert await found(60) == [], "nothing waits"
+            assert (await operator.request("POST", "/api/actions/echo.say", json={})).status == 202
+            assert await found(15) == [], "a worker may be about to start"
+            assert "--role worker" in (await found(15))[0]
+            assert (await web.client().request("GET", "/health")).json() == {"status": "degraded"}
+            assert (await web.client().request("GET", "/health/ready")).status == 200, "requests are answered all the same"
+            async with running_hub("echo", settings={"hub": {"roles": ["worker"]}}, **given):
+                assert await found(15) == []
+                nodes = (await operator.request("GET", "/api/admin/generations")).json()["nodes"]
+                assert sorted(node["roles"] for node in nodes) == [["web"], ["worker"]]
+
+    asyncio.run(main())
 
 
 @pytest.mark.postgres

@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +19,13 @@ from luminai.audit.log import HUB, AuditLog
 from luminai.audit.outside import Outside, Places, all_notes
 from luminai.audit.restore import accept_restore
 from luminai.audit.retention import prune
-from luminai.audit.tree import BATCH, append, is_waiting, key_since, marked_notes, newest_note
+from luminai.audit.tree import BATCH, append, is_waiting, key_since, marked_notes, newest_note, sealed_from
 from luminai.contracts.audit import AuditEntry
 from luminai.contracts.context import Clock, Database
 from luminai.contracts.errors import Conflict, HubError
 from luminai.contracts.identity import Actor
 from luminai.contracts.outbound import HttpClient
+from luminai.telemetry.log_copy import LogCopy
 
 _log = logging.getLogger("luminai.audit")
 SEAL_SECONDS: Final = 10.0
@@ -37,17 +39,29 @@ class Sealer:
     Args:
         http: Reaches the witness; None when there is none.
         key_days: Days after which the key is changed; 0 for never.
+        copy: Told each entry that is sealed, without its detail; after a crash a few may be missing there.
 
     Raises:
         ConfigRejected: others can read the key file (code ``audit-key-exposed``).
     """
 
-    def __init__(self, log: AuditLog, database: Database, clock: Clock, places: Places, http: HttpClient | None = None, *, key_days: int = 0) -> None:
+    def __init__(
+        self,
+        log: AuditLog,
+        database: Database,
+        clock: Clock,
+        places: Places,
+        http: HttpClient | None = None,
+        *,
+        key_days: int = 0,
+        copy: LogCopy | None = None,
+    ) -> None:
         self._log = log
         self._db = database
         self._clock = clock
         self._outside = Outside(database, places, http)
         self._key_days = key_days
+        self._copy = copy
         self._key: SigningKey | None = None
         self._lock = asyncio.Lock()
         self.places = places
@@ -163,8 +177,13 @@ class Sealer:
         await self._outside.hand_out(key)
 
     async def _append_all(self, key: SigningKey) -> None:
-        while await self._db.write(lambda session: append(session, key, self._clock.now()), timeout=60) == BATCH:
-            pass
+        count = BATCH
+        while count == BATCH:
+            size, _ = await self._db.read(newest_note)
+            count = await self._db.write(lambda session: append(session, key, self._clock.now()), timeout=60)
+            if self._copy is not None and count:
+                for fields in await self._db.read(partial(sealed_from, size=size, count=count)):
+                    self._copy.put(fields)
 
     async def _rotate_by_age(self) -> None:
         since = await self._db.read(key_since) if self._key_days else None

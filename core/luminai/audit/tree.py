@@ -19,6 +19,7 @@ from luminai.data.tables_audit import audit_checkpoints, audit_entries, audit_no
 
 KEPT_CHECKPOINTS: Final = 10_000
 """Of the log itself, beside the marked ones, which stay."""
+_TOLD: Final = ("at", "id", "actor", "actor_subject", "action", "object", "outcome", "source")
 BATCH: Final = 500
 _KEYED: Final = audit_checkpoints.c.note.like("%\nkey %")
 _MARKED: Final = or_(_KEYED, audit_checkpoints.c.note.like("%\nrestored %"))
@@ -98,6 +99,13 @@ def append(session: Session, key: SigningKey, now: datetime, *, sign: Callable[[
     if (last_kept := session.execute(newest).scalar()) is not None:
         session.execute(delete(audit_checkpoints).where(audit_checkpoints.c.size <= last_kept, ~_MARKED))
     return len(rows)
+
+
+def sealed_from(session: Session, *, size: int, count: int) -> list[dict[str, Any]]:
+    """Return who did what, of the ``count`` entries behind the first ``size`` of the tree."""
+    columns = [audit_entries.c[name] for name in _TOLD]
+    rows = session.execute(select(*columns).where(audit_entries.c.position >= size).order_by(audit_entries.c.position).limit(count))
+    return [{"event": "audit", **row._asdict()} for row in rows]
 
 
 def root_at(session: Session, size: int) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,7 @@ def create(terminal: HubTerminal, target: Path | None, by_passphrase: bool, pass
     from luminai.data.backup.create import create as write
     from luminai.data.backup.create import file_name
     from luminai.data.vault.ring import ring_of
-    from luminai.data.vault.tombstones import FILE_NAME, append_file, read_file
+    from luminai.data.vault.tombstones import FILE_NAME, carry
     from luminai.telemetry.clock import SystemClock
 
     config, now = terminal.configuration(), SystemClock().now()
@@ -83,9 +82,7 @@ def create(terminal: HubTerminal, target: Path | None, by_passphrase: bool, pass
         raise Conflict("The master key is not there.", code="master-key-missing")
     with noted(config, AuditEntry(action="backup.create", object=f"backup:{place.name}"[:200])):
         made = write(_source(config), place, by, at=now, with_keys=include_keys, progress=_progress(terminal))
-    told, beside = read_file(ring.path.with_name(FILE_NAME)), place.with_name(FILE_NAME)
-    known = read_file(beside)
-    append_file(beside, {one: datetime.fromisoformat(at) for one, at in told.items() if one not in known})
+    carry(ring.path.with_name(FILE_NAME), place.with_name(FILE_NAME))
     terminal.emit(msgspec.to_builtins(made))
 
 

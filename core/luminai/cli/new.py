@@ -17,7 +17,7 @@ from luminai.cli.profile import user_file
 from luminai.cli.terminal import HubTerminal
 from luminai.contracts.errors import Conflict, HubError, InvalidInput, NotFound, Unavailable
 
-KINDS: Final = ("persona", "calculator", "ai-provider", "payment", "storage", "routes")
+KINDS: Final = ("persona", "calculator", "ai-provider", "payment", "storage", "actions", "events", "live", "routes")
 LICENSES: Final = ("Apache-2.0", "MIT", "proprietary")
 ANSWERS: Final = ".copier-answers.yml"
 _ID: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -59,11 +59,12 @@ def new(
       luminai plugins new quiet-oracle
       luminai plugins new quiet-oracle --kind persona --kind routes --defaults
       luminai plugins new quiet-oracle --update
+      luminai plugins new quiet-oracle --update --kind actions
     """
     given = {"plugin_id": plugin_id, "title": title, "summary": summary, "license": license_, "author": author}
     answers: dict[str, str] = {name: value for name, value in given.items() if value is not None}
-    if kinds:
-        answers |= {kind.replace("-", "_"): str(kind in kinds).lower() for kind in KINDS}
+    if kinds:  # an update adds
+        answers |= {kind.replace("-", "_"): str(kind in kinds).lower() for kind in (kinds if update else KINDS)}
     if defaults or update:
         answers |= {"plugin_id": _id_from(destination)} if not update and not plugin_id and not template else {}
     elif not sys.stdin.isatty():

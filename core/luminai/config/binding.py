@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 
 from luminai.contracts.errors import ConfigRejected, ProblemItem
+from luminai.contracts.patterns import published
 from luminai.contracts.runtime import SecretBackend
 from luminai.contracts.secret import SECRET_PATTERN, SECRET_REFERENCE, Secret
 
@@ -75,7 +76,7 @@ def schema_of(struct: type[msgspec.Struct]) -> dict[str, Any]:
         properties = components.get(kind.__name__, {}).get("properties", {})
         for field in msgspec.structs.fields(kind):
             _fill_default(field, properties.get(field.encode_name))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": components}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": published(components)}
 
 
 def render_schema(schema: Mapping[str, Any]) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -20,10 +20,14 @@ from luminai.config.layers import Configuration
 from luminai.config.positions import KeyPath
 from luminai.config.settings import Settings
 from luminai.contracts.errors import ConfigRejected, ProblemItem
+from luminai.contracts.patterns import as_python
 from luminai.telemetry.alert_rules import problems_of_settings
 
-_DURATION: Final = re.compile(r"^P(?!$)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)$")
-_JUDGE: Final = "1"
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+_DURATION: Final = re.compile(r"^P(?!\Z)(\d+W|(\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?)\Z")
+_JUDGE: Final = "2"
 MAX_PROBLEMS: Final = 100
 
 
@@ -115,12 +119,13 @@ def judge(schema: dict[str, Any], section: Any, config: Configuration, at: KeyPa
     """Return every way in which ``section``, which stands at ``at``, breaks the schema. References to other documents are refused, never fetched."""
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import extend
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
     formats = FormatChecker()
     formats.checks("duration")(lambda value: not isinstance(value, str) or bool(_DURATION.match(value)))
-    validator = Draft202012Validator(schema, format_checker=formats, registry=Registry())
+    validator = extend(Draft202012Validator, {"pattern": _fits})(schema, format_checker=formats, registry=Registry())
     try:
         Draft202012Validator.check_schema(schema)
         found = sorted(validator.iter_errors(section), key=lambda error: [str(part) for part in error.absolute_path])
@@ -129,6 +134,14 @@ def judge(schema: dict[str, Any], section: Any, config: Configuration, at: KeyPa
     except Unresolvable as error:
         return [_item(config, at, f"the plugin's schema refers to {error.ref}, which is never fetched", "Tell its author.", "schema-invalid")]
     return [item for error in found for item in _explain(_branch(error), config, at)]
+
+
+def _fits(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+    """Judge a text as ECMA-262 reads the pattern; jsonschema reads it as Python does."""
+    from jsonschema.exceptions import ValidationError
+
+    if isinstance(value, str) and not re.search(as_python(pattern), value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def _branch(error: Any) -> Any:

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from luminai.contracts.cache import CacheClass
 from luminai.contracts.manifest import MAX_GRANTS, PluginId
-from luminai.contracts.secret import SECRET_PATTERN
+from luminai.contracts.secret import NO_OR_SECRET_PATTERN, SECRET_PATTERN
 from luminai.telemetry.alert_rules import RuleSettings
 from luminai.telemetry.breaker import BreakerSettings
 
@@ -40,12 +40,12 @@ class ServerSettings(_Table, frozen=True):
 
     host: Annotated[str, Meta(min_length=1, max_length=255, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
-    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$", max_length=255, description="Address that people use, if another.")] = ""
+    public_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z", max_length=255, description="Address that people use, if another.")] = ""
     hosts: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...], Meta(max_length=64, description="Further names of this hub.")
     ] = ()
     cors_origins: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/]+$", max_length=255)], ...],
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/]+\Z", max_length=255)], ...],
         Meta(max_length=64, description="Pages of other origins that may call the API."),
     ] = ()
     tls_certificate: Annotated[str, Meta(max_length=4096, description="PEM file; with tls-key the hub speaks HTTPS itself.")] = ""
@@ -65,7 +65,7 @@ class ConnectionSettings(_Table, frozen=True):
     upload_seconds: Annotated[float, Meta(gt=0, le=86_400, description="The same for a body of more than 1 MiB.")] = 600.0
     unread_seconds: Annotated[float, Meta(gt=0, le=3600, description="How long an answer may wait for a client that does not read it.")] = 60.0
     total: Annotated[int, Meta(ge=1, le=100_000, description="Open at once.")] = 2000
-    per_address: Annotated[int, Meta(ge=0, le=100_000, description="Open at once from one address; 0 for no limit.")] = 100
+    per_address: Annotated[int, Meta(ge=0, le=100_000, description="Open at once from one address; 0 for no limit, as behind proxies.")] = 100
     streams_per_person: Annotated[
         int, Meta(ge=0, le=100_000, description="Sockets and event streams of one person or service open at once in a process; 0 for no limit.")
     ] = 10
@@ -97,7 +97,7 @@ class LimitSettings(_Table, frozen=True):
 
     enabled: Annotated[bool, Meta(description="Whether requests are counted.")] = True
     redis_url: Annotated[
-        str, Meta(pattern=r"^(rediss?://\S+)?$", max_length=1024, description="Count in Redis; empty: in the database's server.")
+        str, Meta(pattern=r"^(rediss?://\S+)?\Z", max_length=1024, description="Count in Redis; empty: in the database's server.")
     ] = ""
     address: Annotated[Rate, Meta(description="Everything from one address, before anybody is known.")] = Rate(requests=1000, per="address")
     person: Annotated[Rate, Meta(description="A signed-in person.")] = Rate(requests=60)
@@ -108,7 +108,7 @@ class LimitSettings(_Table, frozen=True):
     sign_in: Annotated[Rate, Meta(description="Signing in, registering, resetting.")] = Rate(requests=20, per="address")
     key_creation: Annotated[Rate, Meta(description="Making API keys.")] = Rate(requests=20, per="address")
     export: Annotated[Rate, Meta(description="Exports in batches.")] = Rate(requests=1000)
-    classes: Annotated[dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")], Rate], Meta(max_length=64, description="Further classes.")] = {}
+    classes: Annotated[dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")], Rate], Meta(max_length=64, description="Further classes.")] = {}
 
 
 class DatabaseSettings(_Table, frozen=True):
@@ -124,6 +124,10 @@ class LogSettings(_Table, frozen=True):
 
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level that is written.")] = "info"
     format: Annotated[Literal["auto", "json", "text"], Meta(description="auto: text on a terminal, JSON lines elsewhere.")] = "auto"
+    folder: Annotated[
+        str, Meta(max_length=4096, description="Folder of a second copy, a file of JSON lines a day, relative to config.toml. Empty: none.")
+    ] = ""
+    keep_days: Annotated[int, Meta(ge=1, le=3650, description="Days of which the files there are kept.")] = 30
 
 
 class AuditSettings(_Table, frozen=True):
@@ -137,7 +141,7 @@ class AuditSettings(_Table, frozen=True):
             "Empty: audit.txt in <data>-checkpoints, beside the data folder.",
         ),
     ] = ""
-    witness_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?$", max_length=1024, description="Address that checkpoints are POSTed to.")] = ""
+    witness_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z", max_length=1024, description="Address that checkpoints are POSTed to.")] = ""
     key_days: Annotated[int, Meta(ge=0, le=3650, description="Days after which the signing key is changed; 0 for never.")] = 365
 
 
@@ -155,6 +159,12 @@ class BackupSettings(_Table, frozen=True):
     folder: Annotated[
         str, Meta(max_length=4096, description="Folder of `luminai backup create`, relative to config.toml; lay it on another disk. Empty: none.")
     ] = ""
+    every_hours: Annotated[
+        int, Meta(ge=0, le=168, description="Hours between the backups that a serving hub makes there by itself and reads whole again; 0: none.")
+    ] = 24
+    keep: Annotated[
+        int, Meta(ge=1, le=1000, description="Backups named by time that are kept there; after a good one of its own the hub deletes older ones.")
+    ] = 14
 
 
 class JobSettings(_Table, frozen=True):
@@ -162,13 +172,26 @@ class JobSettings(_Table, frozen=True):
 
     slots: Annotated[int, Meta(ge=0, le=500, description="Jobs that run at the same time in this process; 0: it runs none.")] = 10
     plugin_slots: Annotated[int, Meta(ge=1, le=500, description="Those of one plugin among them, so that one cannot hold up the others.")] = 5
+    processes: Annotated[int, Meta(ge=1, le=64, description="Processes beside this one for what needs a core for itself.")] = 2
+    process_megabytes: Annotated[int, Meta(ge=64, le=65_536, description="Most memory of each, as address space.")] = 1024
+    lease_seconds: Annotated[
+        float,
+        Meta(ge=2, le=3600, description="After that another process takes up jobs of one that is gone; the same in all processes."),
+    ] = 60.0
+    engine: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z][a-z0-9-]{0,31}\Z",
+            description="How word of due jobs reaches workers: embedded, or the name of an engine of a plugin, which every process then needs.",
+        ),
+    ] = "embedded"
 
 
 class CacheSettings(_Table, frozen=True):
     """``[cache]``: what plugins keep because it is dear to make."""
 
     redis_url: Annotated[
-        str, Meta(pattern=r"^(rediss?://\S+)?$", max_length=1024, description="Keep it in Redis, for all processes; empty: in this process.")
+        str, Meta(pattern=r"^(rediss?://\S+)?\Z", max_length=1024, description="Keep it in Redis, for all processes; empty: in this process.")
     ] = ""
     megabytes: Annotated[int, Meta(ge=1, le=65_536, description="Most that it takes in this process.")] = 64
     alone_seconds: Annotated[
@@ -176,7 +199,7 @@ class CacheSettings(_Table, frozen=True):
         Meta(ge=0, le=3600, description="Without Redis, on PostgreSQL: longest life of an entry, as processes do not hear of one another's changes."),
     ] = 5.0
     classes: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")], CacheClass],
+        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")], CacheClass],
         Meta(
             max_length=64,
             description="How long each kind is kept; session, preferences, resonance, knowledge, list, static … have the products' times.",
@@ -192,7 +215,7 @@ class AlertChannelSettings(_Table, frozen=True):
     url: Annotated[
         str,
         Meta(
-            pattern=rf"^$|{SECRET_PATTERN}",
+            pattern=NO_OR_SECRET_PATTERN,
             max_length=1024,
             description="A reference to the webhook's address: env:NAME or file:PATH; whoever knows the address may write there.",
             extra_json_schema={"writeOnly": True, "x-luminai-secret": True},
@@ -208,11 +231,11 @@ class AlertSettings(_Table, frozen=True):
     interval_seconds: Annotated[float, Meta(ge=5, le=300, description="How often the figures are looked at.")] = 15.0
     repeat_minutes: Annotated[int, Meta(ge=5, le=10_080, description="How often one is told again while it goes on.")] = 240
     rules: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*(\.[a-z][a-z0-9]*(-[a-z0-9]+)*)?$", max_length=80)], RuleSettings],
+        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*(\.[a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=80)], RuleSettings],
         Meta(max_length=200, description="Rules of your own, and changes to those of the hub and of plugins."),
     ] = {}
     channels: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")], AlertChannelSettings], Meta(max_length=10, description="Who is told.")
+        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")], AlertChannelSettings], Meta(max_length=10, description="Who is told.")
     ] = {}
 
 
@@ -234,7 +257,7 @@ class EndpointSettings(_Table, frozen=True):
     """``[endpoints]``: where people may have events sent."""
 
     approve: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^(outbound|private):.+$", max_length=300)], ...],
+        tuple[Annotated[str, Meta(pattern=r"^(outbound|private):.+\Z", max_length=300)], ...],
         Meta(max_length=64, description="Private addresses that endpoints may have, such as outbound:127.0.0.1:9000 or private:hooks.lan:443."),
     ] = ()
 
@@ -244,7 +267,7 @@ class LiveSettings(_Table, frozen=True):
 
     redis_url: Annotated[
         str,
-        Meta(pattern=r"^(rediss?://\S+)?$", max_length=1024, description="Carries messages between processes. Empty: the one of [limits], if any."),
+        Meta(pattern=r"^(rediss?://\S+)?\Z", max_length=1024, description="Carries messages between processes. Empty: the one of [limits], if any."),
     ] = ""
     heartbeat_seconds: Annotated[int, Meta(ge=1, le=120, description="How often an event stream shows that it stands.")] = 15
     backlog: Annotated[int, Meta(ge=1, le=10_000, description="Messages that wait for a reader who does not read; then it is sent away.")] = 64
@@ -268,11 +291,11 @@ class SignInSettings(_Table, frozen=True):
         ),
     ]
     issuer: Annotated[
-        str, Meta(pattern=r"^(https?://[^\s?#]+)?$", max_length=255, description="Of oidc, or of a GitHub of your own; https but on this machine.")
+        str, Meta(pattern=r"^(https?://[^\s?#]+)?\Z", max_length=255, description="Of oidc, or of a GitHub of your own; https but on this machine.")
     ] = ""
     title: Annotated[str, Meta(max_length=40, description="What people read; empty: the service's name.")] = ""
     scopes: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,64}$")], ...], Meta(max_length=16, description="Empty: name and address.")
+        tuple[Annotated[str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,64}\Z")], ...], Meta(max_length=16, description="Empty: name and address.")
     ] = ()
     hosts: Annotated[
         tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...],
@@ -296,7 +319,7 @@ class IdentitySettings(_Table, frozen=True):
     session_days: Annotated[int, Meta(ge=1, le=90, description="Days after which a session ends whatever happens; 8 hours for administrators.")] = 30
     key_days: Annotated[KeyDays, Meta(description="Days after which a new API key ends, unless it asks for another time; none: never.")] = 90
     providers: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")], SignInSettings],
+        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")], SignInSettings],
         Meta(max_length=16, description="Where people sign in instead."),
     ] = {}
 
@@ -312,7 +335,7 @@ class PrivacySettings(_Table, frozen=True):
     """``[privacy]``."""
 
     purposes: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^(?!do-not-sell$)[a-z][a-z0-9-]{0,39}$")], Purpose],
+        dict[Annotated[str, Meta(pattern=r"^(?!do-not-sell\Z)[a-z][a-z0-9-]{0,39}\Z")], Purpose],
         Meta(max_length=64, description="What people can agree to, by a short name."),
     ] = {}
 

@@ -58,12 +58,21 @@ class Source(Struct, frozen=True, kw_only=True):
     quote: str = ""
 
 
+class ToolCall(Struct, frozen=True):
+    """The model asks for ``name`` with ``arguments`` (JSON text, as the model wrote it)."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class ChatMessage(Struct, frozen=True):
-    """One message of a request."""
+    """One message of a request. ``tool_calls`` are what an assistant asked for, ``tool_call_id`` says which of them a tool answers."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
     tool_call_id: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Tool(Struct, frozen=True):
@@ -72,14 +81,6 @@ class Tool(Struct, frozen=True):
     name: str
     description: str
     parameters: dict[str, Any]
-
-
-class ToolCall(Struct, frozen=True):
-    """The model asks for ``name`` with ``arguments`` (JSON text, as the model wrote it)."""
-
-    id: str
-    name: str
-    arguments: str
 
 
 class Model(Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ Retention = Literal["90d", "7y"]
 MAX_DETAIL_BYTES: Final = 4096
 """Bound of an entry's detail, encoded as JSON."""
 
-_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
-Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")]
+_LINE: Final = r"^[^\x00-\x1f\x7f]*\Z"
+Word = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*\Z")]
 DetailValue = Word | int | float | bool | None | Annotated[list[Word], Meta(max_length=64)]
 
 
@@ -29,7 +29,7 @@ class AuditEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         retention: How long the content is kept at least and, without a legal hold, at most: 90 days or 7 years.
     """
 
-    action: Annotated[str, Meta(max_length=80, pattern=r"^[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)+$")]
+    action: Annotated[str, Meta(max_length=80, pattern=r"^[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)+\Z")]
     object: Annotated[str, Meta(max_length=200, pattern=_LINE)] = ""
     outcome: Outcome = "ok"
     detail: Annotated[Mapping[Annotated[str, Meta(min_length=1, max_length=64)], DetailValue], Meta(max_length=32)] = {}

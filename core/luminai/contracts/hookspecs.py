@@ -13,6 +13,7 @@ import pluggy
 
 from luminai.contracts.ai import AIProvider
 from luminai.contracts.context import PluginContext
+from luminai.contracts.engines import JobEngine
 from luminai.contracts.errors import ProblemItem
 from luminai.contracts.jobs import Action, Schedule
 from luminai.contracts.live import Channel
@@ -113,6 +114,10 @@ class Contributions:
         """Run the plugin's own actions by the clock. An operator sees them with `luminai schedules list --all`, and may pause or change them."""
 
     @hookspec
+    def job_engines(self, ctx: PluginContext) -> Sequence[JobEngine]:
+        """Offer ways in which word of due jobs reaches workers; the setting ``jobs.engine`` names the one that is used."""
+
+    @hookspec
     def event_types(self) -> Sequence[EventType]:
         """Declare the events that the plugin publishes."""
 
@@ -175,6 +180,13 @@ class Lifecycle:
     @hookspec
     async def erase_subject(self, ctx: PluginContext, subject: str, dry_run: bool) -> EraseReport:
         """Remove what the plugin holds about ``subject``, or with ``dry_run`` only say what that would be."""
+
+    @hookspec
+    async def erase_organisation(self, ctx: PluginContext, organisation: str, dry_run: bool) -> EraseReport:
+        """Remove what the plugin holds for ``organisation`` beside rows of its tables with a tenant, or with ``dry_run`` only say what that would be.
+
+        It may be asked again; raise to keep the organisation.
+        """
 
     @hookspec
     async def before_purge(self, ctx: PluginContext, dry_run: bool) -> Sequence[PurgeItem]:

@@ -59,6 +59,9 @@ class Action(Struct, frozen=True, kw_only=True):
         retries: Attempts after the first that failed, at most 50.
         backoff: Seconds before the second attempt; they double, up to an hour.
         at_once: Jobs of it that run at the same time in one process; 0: as many as the plugin may.
+        compute: The part that needs a core for itself: a plain function at the top of a module, ``(input) -> result``, both annotated, the result a
+            Struct. It is called in a process of its own, with bounded memory, that imports that module alone and is killed when the job is cancelled
+            or its time is over; one that dies is a failed attempt. ``run`` is then ``async (job, input, result) -> output``.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Action(Struct, frozen=True, kw_only=True):
     retries: int = 0
     backoff: float = 10.0
     at_once: int = 0
+    compute: Callable[[Any], Struct] | None = None
 
 
 class Schedule(Struct, frozen=True, kw_only=True):

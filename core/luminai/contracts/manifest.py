@@ -16,13 +16,15 @@ ENTRY_POINT_GROUP: Final = "luminai.plugins"
 MANIFEST_FILE: Final = "luminai-plugin.toml"
 SCHEMA_FILE: Final = "config.schema.json"
 
-PluginId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", min_length=2, max_length=32)]
-VersionRange = Annotated[str, Meta(pattern=r"^(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+$", max_length=64)]
-AnyOrRange = Annotated[str, Meta(pattern=r"^(\*|(\s*(>=|<=|==|!=|<|>|~=)\s*\d+(\.\d+)*\s*,?)+)$", max_length=64)]
-ClaimedPath = Annotated[str, Meta(pattern=r"^/([a-z0-9.][a-z0-9._-]*(/[a-z0-9._-]+)*)?$", max_length=64)]
-ScopeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*$", max_length=64)]
-RoleName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=32)]
-RoleScope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*)$", max_length=97)]
+PluginId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z", min_length=2, max_length=32)]
+_CLAUSE: Final = r" *(>=|<=|==|!=|~=|<|>) *[0-9]+(\.[0-9]+)* *"
+_RANGE: Final = rf"{_CLAUSE}(,{_CLAUSE})*"  # commas stand between: where a space may belong to two clauses, a text that does not fit takes for ever
+VersionRange = Annotated[str, Meta(pattern=rf"^{_RANGE}\Z", max_length=64)]
+AnyOrRange = Annotated[str, Meta(pattern=rf"^(\*|{_RANGE})\Z", max_length=64)]
+ClaimedPath = Annotated[str, Meta(pattern=r"^/([a-z0-9.][a-z0-9._-]*(/[a-z0-9._-]+)*)?\Z", max_length=64)]
+ScopeName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:[a-z][a-z0-9-]*\Z", max_length=64)]
+RoleName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z", max_length=32)]
+RoleScope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*)\Z", max_length=97)]
 Line = Annotated[str, Meta(min_length=1, max_length=200)]
 
 Kind = Literal[
@@ -41,6 +43,7 @@ Kind = Literal[
     "alert_rules",
     "actions",
     "schedules",
+    "job_engines",
     "event_types",
     "aggregates",
     "subscriptions",
@@ -52,13 +55,13 @@ Kind = Literal[
     "extensions",
     "commands",
 ]
-Grant = Annotated[str, Meta(pattern=r"^(anonymous-routes|secrets|site-root|webhooks|outbound:[a-z0-9*.:_\[\]-]{1,260})$")]
+Grant = Annotated[str, Meta(pattern=r"^(anonymous-routes|secrets|site-root|webhooks|outbound:[a-z0-9*.:_\[\]-]{1,260})\Z")]
 
 
 class CommandClaim(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A command of ``luminai``: ``target`` is ``module:attribute`` of a click command, imported only when it is called."""
 
-    target: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=120)]
+    target: Annotated[str, Meta(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*\Z", max_length=120)]
     summary: Line
 
 

@@ -47,7 +47,13 @@ class HttpReply(Struct, frozen=True, kw_only=True):
 
 
 class HttpStream(Protocol):
-    """An answer whose body comes in pieces; ``headers`` as of ``HttpReply``."""
+    """An answer whose body comes in pieces; ``headers`` as of ``HttpReply``. Read it in one of the three ways, once.
+
+    Attributes:
+        idle: Longest silence in seconds, as of ``HttpClient.stream``; may be set while it is read. The reader's own time does not count.
+    """
+
+    idle: float
 
     @property
     def status(self) -> int: ...
@@ -56,11 +62,29 @@ class HttpStream(Protocol):
     def headers(self) -> Mapping[str, str]: ...
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the unpacked body as it comes, cut anywhere.
+        """Yield the unpacked body as it comes, cut anywhere. Each piece ends a silence.
 
         Raises:
             HubError: as of ``HttpClient``, also in the middle.
         """
+        ...
+
+    def events(self, *, max_event: int = 1_048_576) -> AsyncIterator[bytes]:
+        """Yield the data of each server-sent event (WHATWG HTML, 9.2), its lines joined. Comments and half events end no silence.
+
+        An event without the blank line behind it is left out, as the standard says: it may be half.
+
+        Args:
+            max_event: Largest event in bytes; a larger one is ``outbound-too-large``.
+        """
+        ...
+
+    def lines(self, *, max_line: int = 1_048_576) -> AsyncIterator[bytes]:
+        """Yield each line that is not empty, as for JSON lines; a last one without its end is left out. Half lines end no silence."""
+        ...
+
+    def still_silent(self) -> None:
+        """Let the silence go on as if the last piece had not come: it was a sign of life, and said nothing."""
         ...
 
 

@@ -16,7 +16,7 @@ class Money(Struct, frozen=True):
     """An amount: integer minor units (cents) of ``asset`` (``EUR``, ``LUMIKU_CREDIT``); within ±(2^53 - 1) so that JSON clients stay exact."""
 
     minor: Annotated[int, Meta(ge=-MAX_MINOR, le=MAX_MINOR)]
-    asset: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$")]
+    asset: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z")]
 
 
 class PaymentStatus(StrEnum):

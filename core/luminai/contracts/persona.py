@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-PersonaId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+PersonaId = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,47}\Z")]
 
 
 class PersonaVoice(Struct, frozen=True):

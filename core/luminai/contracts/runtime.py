@@ -68,6 +68,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
         retries: Of a durable one: attempts after the first that failed, at most 50. What fails for good is a dead job.
         backoff: Seconds before the second attempt; they double, up to an hour.
         since: What a durable one gets that was never there before: what happens from ``now`` on, or all that the log holds from its ``start``.
+        versions: Versions of the event that ``handle`` understands. It is not called with another: that is a failure, of a durable one a dead job
+            (code ``unknown-event-version``) that can be retried once the plugin knows better.
     """
 
     event: str
@@ -78,6 +80,7 @@ class Subscription(Struct, frozen=True, kw_only=True):
     retries: int = 8
     backoff: float = 10.0
     since: Literal["now", "start"] = "now"
+    versions: tuple[int, ...] = (1,)
 
 
 class DecisionRule(StrEnum):

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-SECRET_REFERENCE: Final = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|[a-z][a-z0-9-]*:.+)$")
-SECRET_PATTERN: Final = SECRET_REFERENCE.pattern
+SECRET_PATTERN: Final = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|[a-z][a-z0-9-]*:.+)\Z"  # noqa: S105 - of references
+NO_OR_SECRET_PATTERN: Final = rf"^(|{SECRET_PATTERN[1:-2]})\Z"
+SECRET_REFERENCE: Final = re.compile(SECRET_PATTERN)
 
 
 class Secret:

@@ -43,7 +43,7 @@ class IdentityFinding(Struct, frozen=True, kw_only=True):
 
     state: Literal["verified", "pending", "rejected"]
     reasons: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=200)], ...], Meta(max_length=8)] = ()
-    next_url: Annotated[str, Meta(max_length=2000, pattern=r"^(https://[!-~]+)?$")] = ""
+    next_url: Annotated[str, Meta(max_length=2000, pattern=r"^(https://[!-~]+)?\Z")] = ""
     reference: Annotated[str, Meta(max_length=200)] = ""
 
 

@@ -19,7 +19,6 @@ LISTED: Final = "subject:"
 """Tags that begin so are listed."""
 KEPT_MS: Final = 8 * 86_400 * 1000
 """How long a mark is kept: a day longer than the longest entry."""
-_PREFIX: Final = "luminai:cache:"
 _GET: Final = """
 local e = redis.call('HMGET', KEYS[1], 'v', 'c', 't', 'm', 's')
 if not e[1] then return false end
@@ -73,7 +72,7 @@ _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL'
 class RedisCache:
     """Implements ``CacheStore``."""
 
-    def __init__(self, url: str, *, prefix: str = _PREFIX) -> None:
+    def __init__(self, url: str, *, prefix: str) -> None:
         self._redis: Any = connect(url)
         self._prefix = prefix
         self._get, self._marks, self._put, self._drop, self._unlock = map(self._redis.register_script, (_GET, _MARKS, _PUT, _DROP, _UNLOCK))

@@ -6,6 +6,11 @@ from contextvars import ContextVar
 from typing import Final
 
 from msgspec import Struct
+from sqlalchemy.orm import Session
+
+from luminai.telemetry.spans import SpanPlace
+
+_PLACE: Final = "luminai.span"
 
 
 class Cause(Struct, frozen=True):
@@ -17,3 +22,14 @@ class Cause(Struct, frozen=True):
 
 cause: Final[ContextVar[Cause | None]] = ContextVar("luminai_cause", default=None)
 """Set for a request, a job and a handler of events. Tasks that they start inherit it."""
+
+
+def stands_at(session: Session, place: SpanPlace | None) -> None:
+    """Have the session's unit know the span that it belongs to; its thread cannot see the task's."""
+    session.info[_PLACE] = place
+
+
+def trace_of(session: Session) -> str | None:
+    """Return the ``traceparent`` of the span that the session's unit belongs to, None where no trace is kept."""
+    place: SpanPlace | None = session.info.get(_PLACE)
+    return place.header if place is not None else None

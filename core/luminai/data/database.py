@@ -24,6 +24,7 @@ from luminai.data.owners import UNSAID, Acting, Unsaid, acting, check, within
 from luminai.data.tables import idempotency
 from luminai.data.unconfined import whose_of
 from luminai.telemetry.figures import Measured
+from luminai.telemetry.spans import current as place
 
 _log = logging.getLogger("luminai.data")
 T = TypeVar("T")
@@ -103,7 +104,7 @@ class HubDatabase:
         keyed = current.get()
         if keyed is not None and not keyed.has_effect:
             unit = with_key(unit, keyed, self._clock)
-        noted = Noted(unit if once is None else self._once(unit, once), cause.get())
+        noted = Noted(unit if once is None else self._once(unit, once), cause.get(), place.get())
         try:
             result = await self._engine.write(noted, timeout, whose)
         except BaseException as error:

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from luminai.contracts.runtime import Event
 from luminai.data.after_commit import Word, words
-from luminai.data.causes import Cause
+from luminai.data.causes import Cause, stands_at
 from luminai.data.ids import new_id
 from luminai.data.owners import unit_acts_for
 from luminai.data.tables_events import events
+from luminai.telemetry.spans import SpanPlace
 
 T = TypeVar("T")
 _PUBLISHED: Final = "luminai.published"
@@ -119,13 +120,15 @@ class Noted(Generic[T]):
 
     Args:
         because: Why the unit is done; its thread cannot see the task's.
+        place: The span that it belongs to.
     """
 
-    __slots__ = ("_because", "_unit", "events", "words")
+    __slots__ = ("_because", "_place", "_unit", "events", "words")
 
-    def __init__(self, unit: Callable[[Session], T], because: Cause | None = None) -> None:
+    def __init__(self, unit: Callable[[Session], T], because: Cause | None = None, place: SpanPlace | None = None) -> None:
         self._unit = unit
         self._because = because
+        self._place = place
         self.events: tuple[Published, ...] = ()
         self.words: tuple[Word, ...] = ()
 
@@ -133,6 +136,8 @@ class Noted(Generic[T]):
         self.events, self.words = (), ()
         if self._because is not None:
             session.info[_CAUSE] = self._because
+        if self._place is not None:
+            stands_at(session, self._place)
         result = self._unit(session)
         self.words = words(session)
         published: list[Published] | None = session.info.get(_PUBLISHED)

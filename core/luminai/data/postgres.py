@@ -48,6 +48,7 @@ class PostgresEngine:
                 json_serializer=lambda value: msgspec.json.encode(value).decode(),
                 json_deserializer=msgspec.json.decode,
             )
+            event.listen(self._engine.sync_engine, "begin", _say_whose)
             keep_owners_apart(self._engine.sync_engine)
             keep_values_out(self._engine.sync_engine)
         except ModuleNotFoundError as error:
@@ -113,16 +114,14 @@ class PostgresEngine:
     async def stream(self, query: Select[Any], batch: int, whose: Acting | None = None) -> AsyncIterator[Any]:
         """Yield rows from a server-side cursor in one snapshot."""
         async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            await connection.execute(*begin(0, whose))
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True, luminai_begin=begin(0, whose))
             async with connection.stream(query.execution_options(yield_per=batch)) as rows:
                 async for row in rows:
                     yield row
 
     async def _once(self, unit: Unit[T], isolation: str, *, read_only: bool, seconds: float, whose: Acting | None) -> T:
         async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level=isolation, postgresql_readonly=read_only)
-            await connection.execute(*begin(seconds, whose))
+            await connection.execution_options(isolation_level=isolation, postgresql_readonly=read_only, luminai_begin=begin(seconds, whose))
             result = await connection.run_sync(_run, unit)
             await connection.commit()
             return result
@@ -144,8 +143,16 @@ class PostgresEngine:
             raise _unreachable() from error
 
 
+def _say_whose(connection: Connection) -> None:
+    """Begin each transaction with its deadline and whose rows it may see; a unit that rolls back and goes on is in a new one."""
+    first = connection.get_execution_options().get("luminai_begin")
+    if first is not None:
+        connection.execute(*first)
+
+
 def _run(connection: Connection, unit: Unit[T]) -> T:
-    with Session(bind=connection, join_transaction_mode="create_savepoint") as session:
+    # no savepoint, as the writer of SQLite needs one a unit: here a unit is alone in its transaction, and two round trips are a third of a small one
+    with Session(bind=connection, join_transaction_mode="rollback_only") as session:
         result = unit(session)
         session.commit()
     return result

@@ -131,9 +131,14 @@ class ServerRates:
 
 
 class RedisRates:
-    """In Redis, by its own clock. While it does not answer, this process counts alone: limits grow with the number of processes, they do not end."""
+    """In Redis, by its own clock. While it does not answer, this process counts alone: limits grow with the number of processes, they do not end.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        hub: The part of its keys that no other hub in that Redis has.
+    """
+
+    def __init__(self, url: str, hub: str) -> None:
+        self._prefix = f"luminai:rate:{hub}:"
         self._redis: Any = connect(url)
         self._step = self._redis.register_script(_SCRIPT)
         self._alone = MemoryRates()
@@ -142,7 +147,7 @@ class RedisRates:
     async def take(self, key: str, rate: Rate) -> Taken:
         """Count one request."""
         try:
-            passed, ahead = await self._step(keys=[f"luminai:rate:{key}"], args=[rate.seconds / rate.requests, rate.seconds])
+            passed, ahead = await self._step(keys=[self._prefix + key], args=[rate.seconds / rate.requests, rate.seconds])
         except Exception as error:  # noqa: BLE001 - whatever Redis has, requests go on
             if not self._is_away:
                 _log.warning("limits.redis.away", extra={"reason": str(error)[:200]})
@@ -169,8 +174,6 @@ def taken(rate: Rate, ahead: float, *, passed: bool) -> Taken:
     )
 
 
-def rates_for(database: HubDatabase, redis_url: str, monotonic: Callable[[], float] = time.monotonic) -> RateStore:
-    """Return where this hub counts; ``monotonic`` is its clock where it counts alone."""
-    if redis_url:
-        return RedisRates(redis_url)
+def rates_for(database: HubDatabase, monotonic: Callable[[], float] = time.monotonic) -> RateStore:
+    """Return where this hub counts without Redis; ``monotonic`` is its clock where it counts alone."""
     return ServerRates(database) if database.dialect == "postgresql" else MemoryRates(monotonic)

@@ -65,8 +65,20 @@ nodes: Final = Table(
     Column("generation", Integer, nullable=False),
     Column("problem", String(500), nullable=False),
     Column("seen_at", UTCDateTime(), nullable=False),
+    Column("roles", String(40), nullable=False),
     info={"data": "internal"},
 )
+
+alerts: Final = Table(
+    "core__alerts",
+    core_metadata,
+    Column("id", String(400), primary_key=True),
+    Column("nodes", JSONText(), nullable=False),
+    Column("said", JSONText(), nullable=False),
+    Column("told_at", UTCDateTime(), nullable=False),
+    info={"data": "internal", "retention": "until it is over"},
+)
+"""What fires: in which processes, what was said of it, and when people were told last."""
 
 repairs_ignored: Final = Table(
     "core__repairs_ignored",

@@ -39,6 +39,7 @@ jobs: Final = Table(
     Column("token", String(32)),
     Column("worker", String(40)),
     Column("lease_until", UTCDateTime()),
+    Column("told_until", UTCDateTime()),
     Column("wants_cancel", Boolean, nullable=False),
     Column("done", Integer, nullable=False),
     Column("total", Integer, nullable=False),
@@ -47,8 +48,11 @@ jobs: Final = Table(
     Column("error", String(500), nullable=False),
     Column("created_at", UTCDateTime(), nullable=False),
     Column("settled_at", UTCDateTime()),
+    Column("trace", String(55), info={"data": "internal"}),
     UniqueConstraint("plugin", "action", "once"),
     Index("core__jobs_ready_idx", "rank", "id", **_partial("state = 'queued'")),
+    Index("core__jobs_queues_idx", "plugin", "action", "rank", "id", **_partial("state = 'queued'")),
+    Index("core__jobs_told_idx", "told_until", **_partial("state = 'queued' AND told_until IS NOT NULL")),
     Index("core__jobs_later_idx", "run_at", **_partial("state IN ('scheduled', 'retrying')")),
     Index(
         "core__jobs_live_idx",
@@ -73,7 +77,8 @@ jobs: Final = Table(
 """Jobs. ``input`` and ``output`` are JSON, sealed under the key of ``subject``. ``same`` is the key of the concurrency rule ``rule``, null where
 jobs run side by side: the live index holds at most one of a key. ``rank`` is 9 less the
 priority, so that an index in one direction serves the most urgent and oldest first. ``token`` is the fence of whoever runs it, until ``lease_until``;
-``attempts_before`` those before it was requeued."""
+``told_until``: an engine told a worker of it, who is to begin it by then; ``attempts_before`` those before it was requeued. ``trace`` is the
+``traceparent`` of whoever put it, null where no trace was kept."""
 
 job_attempts: Final = Table(
     "core__job_attempts",

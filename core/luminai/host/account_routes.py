@@ -28,11 +28,11 @@ Password = Annotated[str, Meta(min_length=1, max_length=128)]
 OneTime = Annotated[str, Meta(min_length=20, max_length=100)]
 Code = Annotated[
     str,
-    Meta(max_length=40, pattern=r"^([0-9]{6}|[A-Za-z2-7 -]{24,40})$", description="Of the authenticator app, sent by message, or a recovery code."),
+    Meta(max_length=40, pattern=r"^([0-9]{6}|[A-Za-z2-7 -]{24,40})\Z", description="Of the authenticator app, sent by message, or a recovery code."),
 ]
-NoCode = Annotated[str, Meta(max_length=40, pattern=r"^([0-9]{6}|[A-Za-z2-7 -]{24,40})?$", description="Needed where there is a second factor.")]
+NoCode = Annotated[str, Meta(max_length=40, pattern=r"^([0-9]{6}|[A-Za-z2-7 -]{24,40})?\Z", description="Needed where there is a second factor.")]
 RefreshToken = Annotated[str, Meta(max_length=100)]
-DeviceName = Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+DeviceName = Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 
 
 class RegisterRequest(Struct, forbid_unknown_fields=True):

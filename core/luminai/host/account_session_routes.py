@@ -27,7 +27,7 @@ from luminai.identity.sign_in import require_session
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-SessionId = Annotated[str, PathParameter(pattern=r"^ses_[0-9a-f]{32}$")]
+SessionId = Annotated[str, PathParameter(pattern=r"^ses_[0-9a-f]{32}\Z")]
 AnyRequest = Request[Any, Any, Any]
 
 

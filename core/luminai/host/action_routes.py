@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from luminai.contracts.audit import AuditEntry
 from luminai.contracts.identity import Actor, policy
+from luminai.contracts.patterns import published
 from luminai.data.owners import Acting
 from luminai.host.actions import DeclaredAction, new_job, require
 from luminai.http.pages import Page, page_cursor, page_limit
@@ -26,7 +27,7 @@ from luminai.work.jobs import put
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-ActionName = Annotated[str, PathParameter(pattern=r"^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,79}$")]
+ActionName = Annotated[str, PathParameter(pattern=r"^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,79}\Z")]
 RunAt = Annotated[datetime | None, QueryParameter(description="Not before this moment.")]
 Priority = Annotated[int, QueryParameter(ge=0, le=9, description="9 is most urgent.")]
 ExpiresIn = Annotated[int | None, QueryParameter(ge=1, le=31_536_000, description="Seconds after which it is not begun any more.")]
@@ -144,6 +145,6 @@ def _info(declared: DeclaredAction) -> ActionInfo:
         timeout=action.timeout,
         retries=action.retries,
         concurrency=action.concurrency,
-        input=msgspec.json.schema(action.input),
-        output=msgspec.json.schema(action.output),
+        input=published(msgspec.json.schema(action.input)),
+        output=published(msgspec.json.schema(action.output)),
     )

@@ -17,7 +17,9 @@ from luminai.contracts.errors import Conflict, HubError, InvalidInput, NotFound,
 from luminai.contracts.identity import Actor
 from luminai.contracts.jobs import Action
 from luminai.contracts.vault import HUB_SUBJECT, Vault
+from luminai.data.after_commit import after_commit
 from luminai.data.owners import Acting, unit_acts_for
+from luminai.host.computation import Computation, fault_of
 from luminai.work.jobs import NewJob, put
 
 MAX_INPUT: Final = 64 * 1024
@@ -31,11 +33,12 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 class DeclaredAction:
     """An action, ready to check what it is given."""
 
-    __slots__ = ("_decoder", "action", "owner")
+    __slots__ = ("_decoder", "action", "computation", "owner")
 
     def __init__(self, owner: str, action: Action) -> None:
         self.owner = owner
         self.action = action
+        self.computation = Computation(owner, action.compute) if action.compute is not None else None
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(action.input)
 
     @property
@@ -173,7 +176,7 @@ class PluginActions:
             raise InvalidInput(f"The input of {action} is no JSON.", code="bad-action-input", hint=str(error)[:200]) from error
         job = new_job(declared, raw, whose=unit_acts_for(), actor=trigger, trigger=trigger, run_at=at, once=once or None, priority=priority)
         job_id = put(session, self._vault, job, self._clock.now())
-        self._wake()
+        after_commit(session, lambda _: self._wake())
         return job_id
 
 
@@ -240,7 +243,7 @@ def _fault(action: Any) -> str:
         return f"timeout is above 0 and at most {MAX_TIMEOUT:g} s, retries 0 to {MAX_RETRIES}, backoff and at_once not below 0"
     if action.concurrency not in ("allow", "skip", "queue", "replace"):
         return "concurrency is allow, skip, queue or replace"
-    return ""
+    return fault_of(action.compute, action.input) if action.compute is not None else ""
 
 
 def _problems(kind: type[Struct], raw: bytes) -> list[ProblemItem]:

@@ -48,8 +48,8 @@ def alert_handlers(hub: Hub) -> Sequence[Any]:
         limit: page_limit = 100,
         cursor: page_cursor = None,
     ) -> Page[Alert]:
-        """List what is pending or fires, the worst first."""
-        found = [*hub.alerts.board.open, *(reversed(hub.alerts.board.ended) if ended else ())]
+        """List what fires in any process, and what is pending in this one, the worst first."""
+        found = [*await hub.alerts.open(), *(reversed(hub.alerts.board.ended) if ended else ())]
         start = int(cursor) if cursor is not None and cursor.isdecimal() else 0
         return Page(found[start : start + limit], str(start + limit) if len(found) > start + limit else None)
 

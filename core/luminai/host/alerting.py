@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Mapping
-from datetime import datetime
-from functools import partial
+from datetime import timedelta
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, to_builtins
@@ -15,15 +14,14 @@ from msgspec.structs import replace
 from sqlalchemy.orm import Session
 
 from luminai.config.settings import AlertChannelSettings
-from luminai.contracts.context import Once
 from luminai.contracts.errors import HubError, Upstream
 from luminai.contracts.metrics import AlertRule
 from luminai.contracts.vault import HUB_SUBJECT
-from luminai.data.ids import new_id
+from luminai.host.alert_record import AlertRecord
 from luminai.host.repair_items import Fix, Repair
 from luminai.http.outbound.grants import grant_of
 from luminai.telemetry.alert_rules import HUB_RULES, apply
-from luminai.telemetry.alerts import Alert, AlertBoard
+from luminai.telemetry.alerts import Alert, AlertBoard, worst_first
 from luminai.telemetry.figures import Family, Labels, Value
 from luminai.telemetry.own_figures import own_name
 
@@ -51,12 +49,15 @@ class Told(Struct, frozen=True, kw_only=True):
 
 
 class Alerting:
-    """One in a process. What was told is noted in the database, so that of several processes only one tells it."""
+    """One in a process, over its own figures. What fires is noted in the database, so that of several processes only one tells it.
+
+    While the database does not answer, each process tells webhooks what it sees: better twice than not at all.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._settings = hub.settings.alerts
-        self._told: dict[str, datetime] = {}
+        self._began: float | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self.failed: dict[str, str] = {}
         """Channels that the last message did not reach, with the reason."""
@@ -80,17 +81,25 @@ class Alerting:
         clock = self._hub.clock
         if self._hub.health is not None:
             await self._hub.health.results()  # nobody else may ask
-        for alert in self.board.round(await self._hub.metrics.families(), clock.now(), clock.monotonic()):
+        changes = self.board.round(await self._hub.metrics.families(), clock.now(), clock.monotonic())
+        for alert in changes:
             extra = {"alert": alert.id, "state": alert.state, "severity": alert.severity, "value": round(alert.value, 4), "said": alert.message}
             _log.log(_LEVELS[alert.severity] if alert.state == "firing" else logging.INFO, "alert", extra=extra)
-            if alert.state == "resolved" and self._told.pop(alert.id, None) is not None:
-                await self._tell(alert)
-        now = clock.now()
-        for alert in self.board.open:
-            told = self._told.get(alert.id)
-            if alert.state == "firing" and (told is None or (now - told).total_seconds() >= self._settings.repeat_minutes * 60):
-                self._told[alert.id] = now
-                await self._tell(alert)
+        try:
+            tell = await self._record.turn(self.board.open, self._unsure(clock.monotonic()), self._put_all_letters)
+        except HubError as error:
+            tell = changes
+            for alert in changes:
+                for name, _ in self._channels("mail", alert):
+                    self._did_not_reach(name, alert, error)
+        for alert in tell:
+            for name, channel in self._channels("webhook", alert):
+                self._send(name, channel, alert)
+
+    async def open(self) -> list[Alert]:
+        """Return what fires in any process, and what is pending in this one, the worst first."""
+        mine = self.board.open
+        return worst_first([*mine, *await self._record.elsewhere([alert.id for alert in mine])])
 
     async def settle(self) -> None:
         """Wait until nothing is being sent."""
@@ -128,7 +137,7 @@ class Alerting:
                 found.append(Told(channel=name, kind=channel.kind, ok=True, detail=detail))
         return found
 
-    def repairs(self) -> list[Repair]:
+    async def repairs(self) -> list[Repair]:
         """Return an item for each alert that fires, and for each channel that cannot be reached."""
         found = [
             Repair(
@@ -140,7 +149,7 @@ class Alerting:
                 fix=Fix(steps=("Look at what changed then.", f'If the limit is wrong: set another in [alerts.rules."{alert.rule}"].')),
                 plugin=alert.group.get("plugin", ""),
             )
-            for alert in self.board.open
+            for alert in await self.open()
             if alert.state == "firing" and alert.rule not in _OWN_ITEMS
         ]
         return found + [
@@ -160,28 +169,23 @@ class Alerting:
         rows: dict[Labels, Value] = {(alert.rule, alert.severity): 1.0 for alert in self.board.open if alert.state == "firing"}
         return Family(name="luminai_alerts_firing", kind="gauge", help="Rules that fire.", labels=("rule", "severity"), rows=rows)
 
-    async def _tell(self, alert: Alert) -> None:
-        for name, channel in self._settings.channels.items():
-            if _RANK[alert.severity] < _RANK[channel.least]:
-                continue
-            try:
-                if await self._is_first(name, channel, alert) and channel.kind == "webhook":
-                    self._send(name, channel, alert)
-            except HubError as error:
-                self._did_not_reach(name, alert, error)
+    @cached_property
+    def _record(self) -> AlertRecord:
+        hub = self._hub
+        return AlertRecord(hub.database, hub.clock, hub.nodes.id, timedelta(minutes=self._settings.repeat_minutes))
 
-    async def _is_first(self, name: str, channel: AlertChannelSettings, alert: Alert) -> bool:
-        """Note that this is told, letters in the same unit; tell whether no other process was first."""
-        turn = int(self._hub.clock.now().timestamp() // (self._settings.repeat_minutes * 60))
-        what = hashlib.sha256(f"{name}\0{alert.id}\0{alert.state}\0{turn}".encode()).hexdigest()
-        mine = new_id("tld")
+    def _unsure(self, now: float) -> set[str]:
+        """Return the rules that were not watched for as long as they look back and wait."""
+        self._began = now if self._began is None else self._began
+        return {name for name, watch in self.board.watches.items() if now - self._began < watch.rule.over + watch.rule.hold}
 
-        def unit(session: Session) -> str:
-            if channel.kind == "mail":
-                self._put_letters(channel, alert, session)
-            return mine
+    def _channels(self, kind: str, alert: Alert) -> list[tuple[str, AlertChannelSettings]]:
+        """Return the channels of a kind that are told of such an alert."""
+        return [pair for pair in self._settings.channels.items() if pair[1].kind == kind and _RANK[alert.severity] >= _RANK[pair[1].least]]
 
-        return await self._hub.database.write(unit, once=Once("alerts", what, b"alert", str)) == mine
+    def _put_all_letters(self, session: Session, alert: Alert) -> None:
+        for _, channel in self._channels("mail", alert):
+            self._put_letters(channel, alert, session)
 
     def _put_letters(self, channel: AlertChannelSettings, alert: Alert, session: Session) -> None:
         text = "\n".join(_lines(alert, self._hub.settings.server.public_url))

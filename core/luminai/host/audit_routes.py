@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 2**53
 MAX_MARKED = 1000
-EntryId = Annotated[str, PathParameter(pattern=r"^aud_[0-9a-f]{32}$")]
-HoldId = Annotated[str, PathParameter(pattern=r"^hold_[0-9a-f]{32}$")]
-Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+EntryId = Annotated[str, PathParameter(pattern=r"^aud_[0-9a-f]{32}\Z")]
+HoldId = Annotated[str, PathParameter(pattern=r"^hold_[0-9a-f]{32}\Z")]
+Line = Annotated[str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 older_size = Annotated[int, QueryParameter(ge=1, le=MAX_SIZE, description="Size of the older log.")]
 newer_size = Annotated[int | None, QueryParameter(ge=1, le=MAX_SIZE, description="Size of the newer log.")]
-by_actor = Annotated[str | None, QueryParameter(max_length=120, pattern=r"^[^\x00]*$", description="Id of the key or job that acted.")]
-by_action = Annotated[str | None, QueryParameter(max_length=80, pattern=r"^[a-z0-9.-]*$", description="Beginning of the action, e.g. `key.`.")]
-by_object = Annotated[str | None, QueryParameter(max_length=200, pattern=r"^[^\x00]*$", description="What it was done to.")]
+by_actor = Annotated[str | None, QueryParameter(max_length=120, pattern=r"^[^\x00]*\Z", description="Id of the key or job that acted.")]
+by_action = Annotated[str | None, QueryParameter(max_length=80, pattern=r"^[a-z0-9.-]*\Z", description="Beginning of the action, e.g. `key.`.")]
+by_object = Annotated[str | None, QueryParameter(max_length=200, pattern=r"^[^\x00]*\Z", description="What it was done to.")]
 by_outcome = Annotated[Literal["ok", "denied", "failed"] | None, QueryParameter(description="How it ended.")]
 by_since = Annotated[datetime | None, QueryParameter(description="From this moment on (RFC 3339 with zone).")]
 by_until = Annotated[datetime | None, QueryParameter(description="Before this moment (RFC 3339 with zone).")]
@@ -75,15 +75,15 @@ class ExportLine(Struct, frozen=True):
 class RestoreRequest(Struct, forbid_unknown_fields=True):
     """Says that a backup was restored on purpose."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 
 
 class HoldRequest(Struct, forbid_unknown_fields=True):
     """Places a legal hold on an object, a subject, or the entries that have both."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
     object: Line = ""
-    subject: Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    subject: Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z")] = ""
 
 
 def audit_handlers(hub: Hub) -> Sequence[Any]:

@@ -21,10 +21,10 @@ def sealer_of(hub: Hub) -> Sealer:
     """
     places, days = places_of(hub.config), hub.settings.audit.key_days
     if not places.witness_url:
-        return Sealer(hub.audit, hub.database, hub.clock, places, key_days=days)
+        return Sealer(hub.audit, hub.database, hub.clock, places, key_days=days, copy=hub.log_copy)
     try:
         http = hub.outbound.client("audit", [grant_of(places.witness_url)])
     except ValueError as error:
         hint = "Name it as https://host/path; a private one by its address, as in http://10.0.0.7:8080/add."
         raise ConfigRejected(f"audit.witness-url cannot be called: {error}", code="audit-witness-refused", hint=hint) from error
-    return Sealer(hub.audit, hub.database, hub.clock, places, http, key_days=days)
+    return Sealer(hub.audit, hub.database, hub.clock, places, http, key_days=days, copy=hub.log_copy)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from luminai.contracts.jobs import Action, Job
 from luminai.contracts.runtime import Event, Subscription
 from luminai.host.actions import MAX_RETRIES, DeclaredAction
+from luminai.host.subscriber import check_version
 from luminai.work.subscriptions import Kept
 
 MAX_NAME: Final = 80
@@ -45,6 +46,7 @@ class DeclaredDelivery(DeclaredAction):
 
     def __init__(self, owner: str, subscription: Subscription) -> None:
         async def run(job: Job, event: Event) -> Handed:
+            check_version(owner, subscription, event)
             await subscription.handle(event, EventDelivery(job, event))
             return Handed()
 

@@ -15,13 +15,14 @@ from luminai.contracts.audit import AuditEntry
 from luminai.contracts.errors import Conflict, HubError, Upstream
 from luminai.contracts.identity import Actor
 from luminai.contracts.jobs import Action, Job
+from luminai.data.after_commit import after_commit
 from luminai.data.event_log import Published
 from luminai.data.ids import new_id
 from luminai.data.owners import Acting
 from luminai.data.tables_people import people
 from luminai.host.actions import DeclaredAction, new_job
 from luminai.host.endpoint_urls import grants_for
-from luminai.host.job_worker import HUB
+from luminai.host.job_attempts import HUB
 from luminai.http.signatures import standard_signature
 from luminai.identity.roles import scopes_of
 from luminai.work.endpoint_calls import DISABLE_AFTER, PING, Call, Message, Receiver, disable, message_of, note, ping, receiver, wanted_by
@@ -42,9 +43,9 @@ _MAX_ANSWER: Final = 64 * 1024
 class Sending(Struct, frozen=True, forbid_unknown_fields=True):
     """Which event goes to which endpoint; without an event it is a ping with the id ``message``."""
 
-    endpoint: Annotated[str, Meta(pattern=r"^end_[0-9a-f]{32}$")]
-    event: Annotated[str, Meta(pattern=r"^(evt_[0-9a-f]{32})?$")] = ""
-    message: Annotated[str, Meta(pattern=r"^(msg_[0-9a-f]{32})?$")] = ""
+    endpoint: Annotated[str, Meta(pattern=r"^end_[0-9a-f]{32}\Z")]
+    event: Annotated[str, Meta(pattern=r"^(evt_[0-9a-f]{32})?\Z")] = ""
+    message: Annotated[str, Meta(pattern=r"^(msg_[0-9a-f]{32})?\Z")] = ""
 
 
 class Sent(Struct, frozen=True):
@@ -94,7 +95,7 @@ def hand_on(hub: Hub, session: Session, event: Published) -> None:
     for endpoint, subject in found:
         put_sending(hub, session, Sending(endpoint, event.id), subject, once=f"{endpoint}:{event.id}")
     if found:
-        hub.jobs.wake()
+        after_commit(session, lambda _: hub.jobs.wake())
 
 
 def put_sending(hub: Hub, session: Session, given: Sending, subject: str, *, once: str | None = None, by: str = HUB) -> str:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
 AnyRequest = Request[Any, Any, Any]
-EndpointId = Annotated[str, PathParameter(pattern=r"^end_[0-9a-f]{32}$")]
-TypeName = Annotated[str, Meta(pattern=r"^(\*|[a-z][a-z0-9-]{0,31}\.[A-Za-z][A-Za-z0-9_-]{0,79})$")]
+EndpointId = Annotated[str, PathParameter(pattern=r"^end_[0-9a-f]{32}\Z")]
+TypeName = Annotated[str, Meta(pattern=r"^(\*|[a-z][a-z0-9-]{0,31}\.[A-Za-z][A-Za-z0-9_-]{0,79})\Z")]
 
 
 class NewEndpoint(Struct, forbid_unknown_fields=True):
@@ -45,7 +45,7 @@ class WithSecret(EndpointInfo, frozen=True, kw_only=True):
 class ReplayRequest(Struct, forbid_unknown_fields=True):
     """Which event to send once more."""
 
-    event: Annotated[str, Meta(pattern=r"^evt_[0-9a-f]{32}$")]
+    event: Annotated[str, Meta(pattern=r"^evt_[0-9a-f]{32}\Z")]
 
 
 class Queued(Struct, frozen=True):

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import Conflict, HubError
 from luminai.contracts.identity import policy
+from luminai.contracts.patterns import published
 from luminai.contracts.streams import Folded
 from luminai.host.aggregates import state_of
 from luminai.host.own_work import Replay, put_replay
@@ -30,18 +31,18 @@ if TYPE_CHECKING:
 
 SCOPE = "hub:events"
 AnyRequest = Request[Any, Any, Any]
-EventId = Annotated[str, PathParameter(pattern=r"^evt_[0-9a-f]{32}$")]
+EventId = Annotated[str, PathParameter(pattern=r"^evt_[0-9a-f]{32}\Z")]
 TypeFilter = Annotated[
     str,
     QueryParameter(
-        name="type", pattern=r"^([a-z][a-z0-9-]{0,31}(\.[A-Za-z][A-Za-z0-9_-]{0,79})?)?$", description="Only those of this type, or of this plugin."
+        name="type", pattern=r"^([a-z][a-z0-9-]{0,31}(\.[A-Za-z][A-Za-z0-9_-]{0,79})?)?\Z", description="Only those of this type, or of this plugin."
     ),
 ]
 KeyFilter = Annotated[str, QueryParameter(max_length=200, description="Only those with this key.")]
 ChainFilter = Annotated[str, QueryParameter(max_length=80, description="Only those of the chain that began with this request, job or event.")]
 SubjectFilter = Annotated[str, QueryParameter(max_length=120, description="Only those about this person or thing.")]
-PluginId = Annotated[str, QueryParameter(pattern=r"^[a-z][a-z0-9-]{0,31}$", description="Whose stream.")]
-AggregateName = Annotated[str, QueryParameter(pattern=r"^[a-z][a-z0-9-]{0,39}$", description="The aggregate's name.")]
+PluginId = Annotated[str, QueryParameter(pattern=r"^[a-z][a-z0-9-]{0,31}\Z", description="Whose stream.")]
+AggregateName = Annotated[str, QueryParameter(pattern=r"^[a-z][a-z0-9-]{0,39}\Z", description="The aggregate's name.")]
 StreamKey = Annotated[str, QueryParameter(min_length=1, max_length=120, description="Of which thing.")]
 Number = Annotated[int | None, QueryParameter(ge=0, le=2**31 - 1, description="After so many events.")]
 Moment = Annotated[datetime | None, QueryParameter(description="As it was at this moment.")]
@@ -117,7 +118,7 @@ def _own(hub: Hub) -> Sequence[Any]:
                 version=kind.version,
                 summary=kind.summary,
                 keep=kind.keep,
-                payload=msgspec.json.schema(kind.payload),
+                payload=published(msgspec.json.schema(kind.payload)),
             )
             for name, kind in kinds[:limit]
         ]

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import HubError
 from luminai.data.event_log import Published
-from luminai.host.job_worker import HUB
+from luminai.host.job_attempts import HUB
 from luminai.host.own_work import Replay, own_actions, put_replay
 from luminai.work.endpoints import Endpoints
 from luminai.work.event_list import EventLog

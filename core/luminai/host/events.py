@@ -94,6 +94,8 @@ class EventTable:
         for wanted in subscriptions:
             if not _FULL_NAME.fullmatch(wanted.event):
                 raise _bad_subscription(f"{wanted.event[:120]!r} is no full name of an event type", "Write <plugin id>.<Name>.")
+            if not wanted.versions or min(wanted.versions) < 1:
+                raise _bad_subscription(f"it knows no version of {wanted.event}", "Versions begin with 1.")
             if not 0 < wanted.timeout <= MAX_TIMEOUT:
                 raise _bad_subscription(f"the time-out of {wanted.event} is {wanted.timeout:g} s", f"It is above 0 and at most {MAX_TIMEOUT:g} s.")
             if wanted.durable:

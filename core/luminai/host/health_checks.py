@@ -10,9 +10,10 @@ from luminai.config.settings import PluginHealthSettings
 from luminai.contracts.context import Clock
 from luminai.contracts.metrics import AlertRule
 from luminai.contracts.runtime import Health, HealthCheck, HealthState
-from luminai.data.backup.age import age_check
 from luminai.data.database_health import database_check
+from luminai.host.job_engines import EMBEDDED
 from luminai.host.live_wiring import live_checks
+from luminai.host.worker_check import worker_checks
 from luminai.telemetry.alerts import Watch
 from luminai.telemetry.figures import RequestFigures
 
@@ -64,7 +65,11 @@ def health_checks(hub: Hub, generation: Generation) -> list[tuple[str, HealthChe
             own.append(HealthCheck(name="requests", check=judge.check))
         found += [(loaded.id, check) for check in own]
     found += [("core", hub.mail.health_check()), ("core", database_check(hub.database))]
-    found += [("core", check) for check in live_checks(hub)]
-    if folder := hub.settings.backup.folder:
-        found.append(("core", HealthCheck(name="backup", check=age_check(hub.config.base_dir / folder, hub.clock))))
+    if "worker" in hub.settings.hub.roles and hub.settings.jobs.engine != EMBEDDED:
+        found.append(("core", hub.jobs.health_check()))
+    found += [("core", check) for check in (*live_checks(hub), *worker_checks(hub))]
+    if hub.log_copy is not None:
+        found.append(("core", HealthCheck(name="log", check=hub.log_copy.check)))
+    if hub.settings.backup.folder:
+        found.append(("core", HealthCheck(name="backup", check=hub.backups.check)))
     return found

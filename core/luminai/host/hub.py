@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -29,6 +28,7 @@ from luminai.data.vault.hub_vault import HubVault
 from luminai.data.wake_hints import WakeHints
 from luminai.host.actions import DeclaredAction
 from luminai.host.alerting import Alerting
+from luminai.host.backup_keeper import BackupKeeper
 from luminai.host.bisect import only_from_environment
 from luminai.host.calls import contain_tasks
 from luminai.host.core_app import CoreApp
@@ -40,8 +40,8 @@ from luminai.host.endpoint_jobs import hand_on
 from luminai.host.event_wiring import keep_subscriptions, telling
 from luminai.host.generation import Generation, stop_plugins
 from luminai.host.health_checks import RequestHealth, health_checks
+from luminai.host.job_dispatch import JobDispatch
 from luminai.host.job_rooms import JobRooms
-from luminai.host.job_worker import JobWorker
 from luminai.host.metrics import Metrics
 from luminai.host.nodes import NodeRegistry
 from luminai.host.parking import Parking
@@ -73,6 +73,7 @@ from luminai.identity.tickets import Tickets
 from luminai.telemetry.access import AccessLog
 from luminai.telemetry.clock import SystemClock
 from luminai.telemetry.health import HealthBoard
+from luminai.telemetry.log_copy import LogCopy
 from luminai.telemetry.stalls import StallWatch
 from luminai.telemetry.trace import Tracer
 from luminai.work.cache import HubCache
@@ -81,8 +82,11 @@ from luminai.work.event_list import EventLog
 from luminai.work.job_list import JobList
 from luminai.work.job_pauses import JobPauses
 from luminai.work.mail_worker import MailWorker
+from luminai.work.processes import ProcessPool
 
 _log = logging.getLogger("luminai.hub")
+UPKEEP_SECONDS = 5.0
+"""How long a stop waits for what the hub does beside requests."""
 
 
 class StartRefused(HubError):
@@ -131,7 +135,8 @@ class Hub:
     mail: MailWorker
     cache: HubCache
     hints: WakeHints | None
-    jobs: JobWorker
+    jobs: JobDispatch
+    processes: ProcessPool
     own_actions: tuple[DeclaredAction, ...]
     events: EventLog
     endpoints: Endpoints
@@ -171,6 +176,7 @@ class Hub:
         self.request_health: dict[tuple[str, PluginHealthSettings], RequestHealth] = {}
         self.is_ready = False
         self._needs_backup = True
+        self.backups = BackupKeeper(self)
         self.tracer = Tracer()
         self.outbound = Outbound(self.tracer)
         self.metrics = Metrics(self)
@@ -217,15 +223,16 @@ class Hub:
         self.stalls.stop()
         for task in self._upkeep:
             task.cancel()
-        for task in self._upkeep:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        late = (await asyncio.wait(self._upkeep, timeout=UPKEEP_SECONDS))[1] if self._upkeep else ()
+        if late:
+            _log.error("stop.upkeep.late", extra={"tasks": len(late)})
         await self.jobs.end_own()
         await self.supervisor.close()
         seconds = self.settings.server.drain_seconds
         if not await self.edge.table.drained(seconds):
             _log.warning("stop.drain.late", extra={"requests": self.edge.table.inflight})
         await stop_plugins(self.generation.plugins, seconds=seconds)
+        await self.processes.close()
         await self.sealer.round()
         await self.outbound.close()
         await self.verifier.note_use()
@@ -237,6 +244,7 @@ class Hub:
         await self.database.close()
         if self._starts is not None:
             self._starts.went_well()
+            self._starts.close()
         if self._access_log is not None:
             self._access_log.close()
 
@@ -269,6 +277,11 @@ class Hub:
     def access_lines_dropped(self) -> int:
         """Lines that the access log had no room for."""
         return self._access_log.dropped if self._access_log is not None else 0
+
+    @property
+    def log_copy(self) -> LogCopy | None:
+        """Where a second copy of the log goes."""
+        return self._access_log.copy if self._access_log is not None else None
 
     @property
     def uptime(self) -> float:

@@ -24,7 +24,7 @@ from luminai.http.pages import Page, page_cursor
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-plugin_id = Annotated[str, QueryParameter(max_length=32, pattern=r"^[a-z][a-z0-9-]*$", description="Id of an installed plugin.")]
+plugin_id = Annotated[str, QueryParameter(max_length=32, pattern=r"^[a-z][a-z0-9-]*\Z", description="Id of an installed plugin.")]
 big_page = Annotated[int, QueryParameter(ge=1, le=1000, description="Items a page.")]
 
 

@@ -20,15 +20,15 @@ from luminai.work.job_pauses import Pause
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-TARGET = r"^(\*|[a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)$"
+TARGET = r"^(\*|[a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)\Z"
 AnyRequest = Request[Any, Any, Any]
-JobId = Annotated[str, PathParameter(pattern=r"^job_[0-9a-f]{32}$")]
+JobId = Annotated[str, PathParameter(pattern=r"^job_[0-9a-f]{32}\Z")]
 States = Literal[
     "", "scheduled", "waiting", "queued", "running", "retrying", "parked", "succeeded", "dead", "cancelled", "expired", "skipped", "discarded"
 ]
 StateFilter = Annotated[States, QueryParameter(name="state", description="Only those in this state.")]
 ActionFilter = Annotated[
-    str, QueryParameter(pattern=r"^([a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)?$", description="Only those of this action, or of this plugin.")
+    str, QueryParameter(pattern=r"^([a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)?\Z", description="Only those of this action, or of this plugin.")
 ]
 
 
@@ -68,7 +68,7 @@ def _own(hub: Hub) -> Sequence[Any]:
         actor = signed_in(request)
         found = await hub.job_list.cancel(job, subject=whose(actor), by=actor)
         hub.job_rooms.tell(found.id, JobState(found.state))
-        hub.jobs.wake()
+        hub.jobs.reconsider()
         return found
 
     return [list_jobs, show_job, show_history, cancel_job]
@@ -120,13 +120,15 @@ def _pauses(hub: Hub) -> Sequence[Any]:
     @post("/api/admin/job-pauses", opt=policy(SCOPE, step_up=True), status_code=200)
     async def pause_jobs(request: AnyRequest, data: JSONBody[PauseRequest]) -> Pause:
         """Have no more jobs begin; those that run go on."""
-        return await hub.job_pauses.pause(data.target, data.reason, by=signed_in(request))
+        found = await hub.job_pauses.pause(data.target, data.reason, by=signed_in(request))
+        hub.jobs.reconsider()
+        return found
 
     @post("/api/admin/job-pauses/resume", opt=policy(SCOPE, step_up=True), status_code=204)
     async def resume_jobs(request: AnyRequest, data: JSONBody[PauseRequest]) -> None:
         """Let jobs begin again."""
         await hub.job_pauses.resume(data.target, by=signed_in(request))
-        hub.jobs.wake()
+        hub.jobs.reconsider()
 
     return [list_pauses, pause_jobs, resume_jobs]
 

@@ -18,6 +18,7 @@ from luminai.contracts.context import Clock
 from luminai.contracts.errors import Conflict, HubError
 from luminai.contracts.identity import Actor
 from luminai.contracts.vault import HUB_SUBJECT, Vault
+from luminai.data.after_commit import after_commit
 from luminai.data.causes import Cause, cause
 from luminai.data.database import HubDatabase
 from luminai.data.owners import NOBODY, Acting, acting
@@ -27,6 +28,7 @@ from luminai.host.calls import PluginRaised, call_within
 from luminai.host.job_rooms import JobProgress, JobState
 from luminai.work.job_leases import Claimed, Ended, Ran, finish, give_back
 from luminai.work.jobs import LONGEST_PAUSE
+from luminai.work.processes import ComputeFailed, ProcessPool
 
 _log = logging.getLogger("luminai.jobs")
 MAX_OUTPUT: Final = 64 * 1024
@@ -53,11 +55,14 @@ class Handle:
         self.actor = Actor(job.id, job.subject, frozenset({declared.action.scope}), declared.name, organisation=job.organisation)
         self.is_finished = False
         """Whether the plugin itself marked the job as done, in a unit that may still be rolled back."""
+        self.is_settled = False
+        """Whether such a unit was committed for sure."""
 
     def finish(self, session: Session, output: Struct, /) -> None:
         """Mark the job as done in the plugin's own unit."""
         finish(session, self._vault, self._job, self.ended(output), self._ran, self._clock.now())
         self.is_finished = True
+        after_commit(session, self._committed)
 
     def ended(self, output: Any) -> Ended:
         """Return the good end of an attempt.
@@ -88,17 +93,24 @@ class Handle:
         await self._db.write(unit)
         self._tell(self.id, said)
 
+    def _committed(self, is_sure: bool) -> None:
+        self.is_settled = is_sure
+
 
 class Runner:
     """Runs one attempt of a claimed job.
 
     Args:
         guard: Awaited with the action and the job's actor before the plugin's code; raises to deny.
+        processes: Where what needs a core for itself is computed.
         tell: Told a job's progress.
     """
 
-    def __init__(self, database: HubDatabase, vault: Vault, clock: Clock, guard: Callable[[str, Any], Any], *, tell: TellJob) -> None:
+    def __init__(
+        self, database: HubDatabase, vault: Vault, clock: Clock, guard: Callable[[str, Any], Any], processes: ProcessPool, *, tell: TellJob
+    ) -> None:
         self._tell = tell
+        self._processes = processes
         self._db = database
         self._vault = vault
         self._clock = clock
@@ -113,7 +125,7 @@ class Runner:
         cause.set(Cause(job.event.correlation, job.event.id) if job.event is not None else Cause(job.id, job.id))
         try:
             output = await self._attempt(declared, job, handle)
-            if handle.is_finished and await self._is_settled(job):
+            if handle.is_settled or (handle.is_finished and await self._is_settled(job)):
                 return "succeeded"
             ended = handle.ended(output)
         except asyncio.CancelledError:
@@ -148,13 +160,23 @@ class Runner:
     async def _attempt(self, declared: DeclaredAction, job: Claimed, handle: Handle) -> Any:
         given = _given(declared, job)
         await self._guard("guard.action", {"action": declared.name, "actor": handle.actor, "input": given})
-        work: Any = declared.action.run(handle, given)
+        work: Any = declared.action.run(handle, given) if declared.computation is None else self._computed(declared, handle, given)
         return await call_within(declared.action.timeout, work)
+
+    async def _computed(self, declared: DeclaredAction, handle: Handle, given: Any) -> Any:
+        result = await declared.computation.of(given, self._processes) if declared.computation is not None else None
+        return await declared.action.run(handle, given, result)
 
     def _failed(self, declared: DeclaredAction, job: Claimed, error: Exception) -> Ended:
         own = isinstance(error, HubError)
         # only the hub's own errors are written for people to read; the text of another may hold anything
-        said = f"{error.detail}" if isinstance(error, HubError) else str(error) if isinstance(error, PluginRaised) else type(error).__name__
+        said = (
+            f"{error.detail}"
+            if isinstance(error, HubError)
+            else str(error)
+            if isinstance(error, PluginRaised | ComputeFailed)
+            else type(error).__name__
+        )
         code = error.code if isinstance(error, HubError) else "job-failed"
         is_final = isinstance(error, HubError) and error.status < 500 and error.code != "rate-limited"
         pause = None if is_final or job.tries > declared.action.retries else backoff(declared.action.backoff, job.tries)

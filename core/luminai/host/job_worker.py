@@ -1,305 +1,169 @@
-"""The embedded engine: hands jobs of the ledger to the plugins of the serving generation, in this process."""
+"""Takes due jobs from the ledger, as far as this process has room for them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable
-from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.orm import Session
 
-import luminai
 from luminai.config.settings import JobSettings
 from luminai.contracts.context import Clock
+from luminai.contracts.engines import DueJob
 from luminai.contracts.vault import Vault
 from luminai.data.database import HubDatabase
-from luminai.host.actions import ActionTable, DeclaredAction
-from luminai.host.job_rooms import JobState
-from luminai.host.job_run import Runner, TellJob
-from luminai.telemetry.figures import Figures
-from luminai.work import job_leases as leases
+from luminai.host.job_attempts import Attempts
+from luminai.host.job_room import Room
 from luminai.work import jobs as ledger
-from luminai.work.job_leases import Claimed, Ran
-from luminai.work.job_pauses import EVERYTHING, paused
+from luminai.work.job_heads import TOLD_MOST, heads, named, tell, told
+from luminai.work.job_leases import Claimed, claim
 
 if TYPE_CHECKING:
     from luminai.host.generation import Generation
 
 _log = logging.getLogger("luminai.jobs")
-HUB: Final = "hub"
-"""Owner of the hub's own jobs."""
-POLL_SECONDS: Final = 5.0
-"""Longest pause: another process may have put a job."""
-FIRST_LOOK: Final = 0.02
-"""A job wakes the worker a moment before its commit, so it looks again soon, and then at growing distances."""
-BEAT_SECONDS: Final = 5.0
-SWEEP_SECONDS: Final = 3600.0
-
-
-class _Room:
-    """What may run beside what runs: so many jobs of a plugin, and of an action."""
-
-    def __init__(self, running: Counter[str], plugin_slots: int, actions: ActionTable) -> None:
-        self._actions = +running
-        self._plugins = Counter(name.partition(".")[0] for name in running.elements())
-        self._slots = plugin_slots
-        self._limits = {one.name: one.action.at_once for one in actions.all if one.action.at_once}
-
-    def busy(self) -> set[str]:
-        """Plugins without room."""
-        return {plugin for plugin, count in self._plugins.items() if count >= self._slots}
-
-    def full(self) -> set[str]:
-        """Actions without room."""
-        return {name for name, limit in self._limits.items() if self._actions[name] >= limit}
-
-    def admits(self, plugin: str, action: str) -> bool:
-        """Take a place if there is one, and tell whether there was."""
-        name = f"{plugin}.{action}"
-        if self._plugins[plugin] >= self._slots or self._actions[name] >= self._limits.get(name, self._slots):
-            return False
-        self._plugins[plugin] += 1
-        self._actions[name] += 1
-        return True
+HELD_SECONDS: Final = 1.0
+"""So long a job that an engine brings waits here for room; then workers are told of it anew."""
+_Find = Callable[[Session, Room], Sequence[Any]]
 
 
 class JobWorker:
-    """One in a process.
+    """One in a process; implements ``JobWork``.
 
     Args:
         generation: Returns the serving generation.
-        is_alone: No other process uses the database, so a job that is found running at the start belongs to nobody.
-        figures: Count the attempts.
-        put: Called when a job was put in this process.
+
+    Attributes:
+        held: What is paused, as of the last look.
     """
 
     def __init__(
-        self,
-        database: HubDatabase,
-        vault: Vault,
-        clock: Clock,
-        generation: Callable[[], Generation],
-        settings: JobSettings,
-        *,
-        name: str,
-        is_alone: bool,
-        figures: Figures,
-        tell: TellJob,
-        put: Callable[[], None] | None = None,
+        self, database: HubDatabase, vault: Vault, clock: Clock, generation: Callable[[], Generation], settings: JobSettings, attempts: Attempts
     ) -> None:
         self._db = database
         self._vault = vault
         self._clock = clock
         self._generation = generation
         self._settings = settings
-        self._name = name
-        self._is_alone = is_alone
-        self._figures = figures
-        self._say = tell
-        self._put = put
-        self._woken = asyncio.Event()
-        self._turning = asyncio.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: dict[str, tuple[Claimed, asyncio.Task[None]]] = {}
-        self._to_cancel: set[str] = set()
-        self._running_of: Counter[str] = Counter()  # by full name of the action
-        self._beaten = 0.0
-        self._swept: float | None = None
-        self._parked_for = 0
-
-    def wake(self) -> None:
-        """A job was put: look now, and let the other processes look. May be called in any thread."""
-        self.look()
-        if self._put is not None:
-            self._put()
-
-    def look(self) -> None:
-        """Look at the ledger now. May be called in any thread."""
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing left to wake
-                self._loop.call_soon_threadsafe(self._woken.set)
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        self._loop = asyncio.get_running_loop()
-        pause = FIRST_LOOK
-        while True:
-            self._woken.clear()
-            found, until = 0, POLL_SECONDS
-            try:
-                found, until = await self._turn()
-            except Exception:  # noqa: BLE001 - one bad turn must not end the work
-                _log.exception("jobs.turn.failed")
-            pause = FIRST_LOOK if found else pause
-            try:
-                async with asyncio.timeout(min(pause, until)):
-                    await self._woken.wait()
-                pause = FIRST_LOOK
-            except TimeoutError:
-                pause = min(2 * pause, POLL_SECONDS)
-
-    async def settle(self) -> None:
-        """Run what is due now, and wait until nothing that is due is left (for tests and one-off commands)."""
-        self._loop = asyncio.get_running_loop()
-        while True:
-            was_busy = bool(self._running)
-            found, _ = await self._turn()
-            if self._running:
-                await asyncio.wait([task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED)
-            elif not found and not was_busy:  # what held places may have ended while nothing could be taken
-                return
-
-    async def next_moment(self) -> datetime | None:
-        """Return when the next job for a later moment is due; None when none is."""
-        return await self._db.read(ledger.next_moment)
-
-    async def end_own(self) -> None:
-        """End what the hub itself does as jobs; another process, or the next start, takes it up."""
-        own = [task for job, task in self._running.values() if job.plugin == HUB]
-        for task in own:
-            task.cancel()
-        await asyncio.gather(*own, return_exceptions=True)
+        self._attempts = attempts
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._claiming = asyncio.Lock()
+        self._brought: dict[str, asyncio.Future[None]] = {}
+        self._taking: asyncio.Task[None] | None = None
+        self.held: set[str] = set()
 
     @property
-    def running(self) -> int:
-        """How many jobs run in this process."""
-        return len(self._running)
+    def slots(self) -> int:
+        """How many jobs more may run."""
+        return max(0, self._settings.slots - len(self._attempts))
 
-    async def _turn(self) -> tuple[int, float]:
-        """Hand out what is due, as far as there is room; return how many jobs that were, and the seconds until there is more to do."""
-        async with self._turning:
-            await self._keep()
-            now = self._clock.now()
+    @property
+    def at_once(self) -> int:
+        """As many as may run here at the same time."""
+        return self._settings.slots
 
-            def look(session: Session) -> tuple[bool, float, set[str], list[str]]:
-                moment = ledger.next_moment(session)
-                wait = POLL_SECONDS if moment is None else max(0.0, (moment - now).total_seconds())
-                return leases.is_ready(session), wait, paused(session), leases.unwanted(session, self._name) if self._running else []
+    async def take(self) -> int:
+        """Begin as many due jobs as there is room for; return how many."""
 
-            is_ready, wait, held, unwanted = await self._db.read(look)
-            for job_id in unwanted:
-                self._cancel(job_id)
-            room = self._settings.slots - len(self._running)
-            if EVERYTHING in held or room <= 0 or (not is_ready and wait > 0):
-                return 0, min(wait, BEAT_SECONDS) if room > 0 else BEAT_SECONDS
+        def find(session: Session, room: Room) -> Sequence[Any]:
+            return heads(session, most=self.slots, busy=self.held | room.busy(), full=self.held | room.full())
 
-            def take(session: Session) -> list[Claimed]:
-                ledger.promote(session, now)
-                room_of = _Room(self._running_of, self._settings.plugin_slots, self._generation().wiring.actions)
-                busy, full = sorted(held | room_of.busy()), sorted(held | room_of.full())
-                return leases.claim(session, self._vault, worker=self._name, most=room, busy=busy, full=full, admits=room_of.admits, now=now)
+        async with self._claiming:
+            return len(await self._claim(find))
 
-            claimed = await self._db.write(take)
-            for job in claimed:
-                await self._hand_out(job)
-            return len(claimed), BEAT_SECONDS
+    @asynccontextmanager
+    async def told(self, most: int, /) -> AsyncIterator[Sequence[DueJob]]:
+        """Pick due jobs of which no worker was told; see ``JobWork``."""
+        now, room = self._clock.now(), self._room()
 
-    def _cancel(self, job_id: str) -> None:
-        found = self._running.get(job_id)
-        if found is not None and job_id not in self._to_cancel:
-            self._to_cancel.add(job_id)
-            found[1].cancel()
+        def unit(session: Session) -> list[DueJob]:
+            ledger.promote(session, now)
+            waiting = told(session)
+            full = self.held | room.full() | {name for name, count in waiting.items() if count >= TOLD_MOST}
+            found = []
+            for row in heads(session, most=most, busy=self.held | room.busy(), full=full, untold=True):
+                name = f"{row.plugin}.{row.action}"
+                waiting[name] = waiting.get(name, 0) + 1
+                if waiting[name] <= TOLD_MOST:
+                    found.append(DueJob(id=row.id, action=name, priority=ledger.URGENT - row.rank))
+            tell(session, [job.id for job in found], now + self._lease / 2)
+            return found
 
-    async def _keep(self) -> None:
-        """Beat, take jobs from those that are gone, put aside what nobody here runs, forget what is old."""
-        if self._is_alone:
-            self._tell_dead(await self._db.write(lambda session: leases.reclaim(session, self._clock.now(), all_of_them=True)))
-            self._is_alone = False
-        generation = self._generation()
-        if generation.number != self._parked_for:
-            served = generation.wiring.actions.owners
-            await self._db.write(lambda session: leases.park(session, served))
-            self._parked_for = generation.number
-        now = self._clock.monotonic()
-        if now - self._beaten >= BEAT_SECONDS:
-            self._beaten = now
-            await self._beat()
-        if self._swept is None or now - self._swept >= SWEEP_SECONDS:
-            self._swept = now
-            await self._db.write(lambda session: ledger.sweep(session, self._clock.now()))
-
-    async def _beat(self) -> None:
-        now = self._clock.now()
-        if self._running:
-            tokens = await self._db.write(lambda session: leases.beat(session, self._name, now))
-            for job, task in list(self._running.values()):
-                if job.token not in tokens:
-                    task.cancel()  # somebody else has it, or it was settled: what it does now would be for nothing
-        if await self._db.read(lambda session: leases.is_lost(session, now)):
-            self._tell_dead(await self._db.write(lambda session: leases.reclaim(session, now)))
-
-    def _tell_dead(self, ids: list[str]) -> None:
-        for job_id in ids:
-            _log.error("job.dead", extra={"job": job_id, "reason": "its worker was gone three times"})
-
-    async def _hand_out(self, job: Claimed) -> None:
-        """Begin an attempt with whoever has the action now: the plugin may have been replaced while the job was claimed."""
-        generation = self._generation()
-        declared = generation.wiring.actions.known(f"{job.plugin}.{job.action}")
-        loaded = generation.loaded(job.plugin)
-        context = loaded.context if loaded is not None else None
-        if declared is None or (context is None and job.plugin != HUB):
-            await self._db.write(lambda session: leases.put_aside(session, job))
-            return
-        table = generation.table
-        table.inflight += 1  # a swap or stop waits for it as for a request
-        self._running_of[declared.name] += 1
-        version = context.version if context is not None else luminai.__version__
-        ran = Ran(version=version, generation=generation.number, worker=self._name, began_at=self._clock.now())
-        runner = Runner(self._db, self._vault, self._clock, generation.wiring.decisions.guard, tell=self._say)
-        work, name = self._attempt(runner, declared, job, ran), f"job {declared.action.name}"
-        task = asyncio.ensure_future(context.spawn(work, name=name) if context is not None else asyncio.create_task(work, name=f"{HUB}:{name}"))
-        self._running[job.id] = (job, task)
-
-        def end(_: object) -> None:
-            self._running.pop(job.id, None)
-            self._to_cancel.discard(job.id)
-            self._running_of[declared.name] -= 1
-            table.leave()
-            self.look()
-
-        task.add_done_callback(end)
-
-    async def _attempt(self, runner: Runner, declared: DeclaredAction, job: Claimed, ran: Ran) -> None:
-        began = time.perf_counter()
-        self._say(job.id, JobState("running"))
+        async with self._claiming:  # it would only meet the claims
+            picked = await self._db.write(unit)
         try:
-            outcome = await runner.run(declared, job, ran)
-        except asyncio.CancelledError:
-            if job.id not in self._to_cancel:
-                await runner.give_back(job)
-                raise
-            await runner.cancelled(job, ran)
-            outcome = "cancelled"
-        if outcome != "lost":
-            self._say(job.id, JobState(outcome))
-        self._tell(declared, job, ran, outcome, runner.code, time.perf_counter() - began)
+            yield picked
+        except BaseException:
+            await self._db.write(lambda session: tell(session, [job.id for job in picked], None))
+            raise
 
-    def _tell(self, declared: DeclaredAction, job: Claimed, ran: Ran, outcome: str, code: str, seconds: float) -> None:
-        """Count an attempt and write its one line."""
-        of = (declared.owner, declared.action.name)
-        waited = max(0.0, (ran.began_at - job.run_at).total_seconds())
-        self._figures.jobs.observe(seconds, *of)
-        self._figures.job_waits.observe(waited, *of)
-        self._figures.job_ends.add(*of, outcome)
-        extra = {
-            "job": job.id,
-            "plugin": declared.owner,
-            "action": declared.name,
-            "attempt": job.attempt,
-            "outcome": outcome,
-            "code": code,
-            "ms": round(seconds * 1000, 2),
-            "waited_ms": round(waited * 1000, 2),
-            "trigger": job.trigger,
-            "actor": job.actor,
-            "subject": job.subject,
-            "generation": ran.generation,
-            "worker": ran.worker,
-        }
-        _log.info("job", extra=extra)
+    async def run(self, job_id: str, /) -> None:
+        """Begin a job that an engine brings; see ``JobWork``."""
+        found = self._brought.get(job_id)
+        if found is None:
+            found = self._brought[job_id] = asyncio.get_running_loop().create_future()
+        self.take_brought()
+        try:
+            async with asyncio.timeout(HELD_SECONDS):
+                await asyncio.shield(found)
+        except TimeoutError:
+            if self._brought.pop(job_id, None) is not None:
+                await self._db.write(lambda session: tell(session, [job_id], None))
+
+    @property
+    def waiting(self) -> int:
+        """How many that engines brought wait for room."""
+        return len(self._brought)
+
+    def take_brought(self) -> None:
+        """Begin what engines brought, as far as there is room; many that come at once are one transaction."""
+        if self._brought and (self._taking is None or self._taking.done()):
+            self._taking = asyncio.get_running_loop().create_task(self._take_brought(), name="luminai:jobs")
+
+    async def _take_brought(self) -> None:
+        async with self._claiming:
+            tried: set[str] = set()
+            while self.slots and (ids := [job_id for job_id in self._brought if job_id not in tried][: self.slots]):
+                tried.update(ids)
+                try:
+                    waiting = await self._take_named(ids)
+                except Exception:  # noqa: BLE001 - whoever waits for it gives up after a while
+                    _log.exception("jobs.take.failed")
+                    return
+                for job_id in set(ids) - waiting:
+                    future = self._brought.pop(job_id, None)
+                    if future is not None and not future.done():
+                        future.set_result(None)
+
+    async def _take_named(self, ids: Collection[str]) -> set[str]:
+        """Begin those of ``ids`` that are due; return those that find no room."""
+        waiting: set[str] = set()
+
+        def find(session: Session, room: Room) -> Sequence[Any]:
+            busy, full = self.held | room.busy(), self.held | room.full()
+            rows = session.execute(named(ids)).all()
+            waiting.clear()
+            waiting.update(row.id for row in rows)
+            return [row for row in rows if row.plugin not in busy and f"{row.plugin}.{row.action}" not in full]
+
+        return waiting - {job.id for job in await self._claim(find)}
+
+    async def _claim(self, find: _Find) -> list[Claimed]:
+        now = self._clock.now()
+
+        def unit(session: Session) -> list[Claimed]:
+            ledger.promote(session, now)
+            room = self._room()
+            return claim(session, self._vault, worker=self._attempts.name, rows=find(session, room), admits=room.admits, lease=self._lease, now=now)
+
+        claimed = await self._db.write(unit)
+        for job in claimed:
+            await self._attempts.begin(job)
+        return claimed
+
+    def _room(self) -> Room:
+        return Room(self._attempts.running_of, self._settings, self._generation().wiring.actions)

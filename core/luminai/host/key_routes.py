@@ -27,7 +27,7 @@ SCOPE: Final = "hub:keys"
 MAX_OWN: Final = 50
 """Keys of one person that hold at once."""
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
-KeyId = Annotated[str, PathParameter(pattern=r"^key_[0-9a-f]{32}$")]
+KeyId = Annotated[str, PathParameter(pattern=r"^key_[0-9a-f]{32}\Z")]
 AnyRequest = Request[Any, Any, Any]
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
@@ -44,7 +44,7 @@ class NewKeyRequest(Struct, forbid_unknown_fields=True):
 
     name: Name
     scopes: Annotated[
-        list[Annotated[str, Meta(max_length=80, pattern=r"^(\*|[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*))$")]], Meta(min_length=1, max_length=64)
+        list[Annotated[str, Meta(max_length=80, pattern=r"^(\*|[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*))\Z")]], Meta(min_length=1, max_length=64)
     ]
     expires_in_days: KeyDays | None = None
 

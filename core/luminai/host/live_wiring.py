@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from luminai.contracts.runtime import Health, HealthCheck, HealthState
 from luminai.host.job_rooms import JobRooms
 from luminai.host.live import ask
+from luminai.host.redis_names import name_in_redis
 from luminai.http.rooms.log import MemoryLog, RoomLog
 from luminai.http.rooms.rooms import Rooms
 
@@ -25,7 +26,7 @@ async def rooms_of(hub: Hub) -> tuple[Rooms, JobRooms]:
     if url:
         from luminai.http.rooms.redis_log import RedisLog
 
-        log = RedisLog(url, (await hub.identity.digests.get()).text("live")[:22])
+        log = RedisLog(url, await name_in_redis(hub))
     elif hub.database.dialect == "postgresql":
         _log.warning("live.alone", extra={"reason": "without live.redis-url, messages stay in the process that says them"})
     rooms = Rooms(settings.live, log, hub.clock, ask)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from luminai.config.binding import bind
+from luminai.contracts.engines import JobEngine
 from luminai.contracts.errors import ConfigRejected, ProblemItem
 from luminai.contracts.identity import POLICY_KEY
 from luminai.contracts.jobs import Action, Schedule
@@ -53,6 +54,7 @@ SHAPES: Final[dict[str, type]] = {
     "alert_rules": AlertRule,
     "actions": Action,
     "schedules": Schedule,
+    "job_engines": JobEngine,
     "event_types": EventType,
     "aggregates": Aggregate,
     "subscriptions": Subscription,

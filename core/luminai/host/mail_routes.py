@@ -17,7 +17,7 @@ from luminai.work.letters import LetterInfo
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-LetterId = Annotated[str, PathParameter(pattern=r"^mail_[0-9a-f]{32}$")]
+LetterId = Annotated[str, PathParameter(pattern=r"^mail_[0-9a-f]{32}\Z")]
 StateFilter = Annotated[
     Literal["", "waiting", "sent", "failed", "expired", "discarded"], QueryParameter(name="state", description="Only those in this state.")
 ]

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
 AnyRequest = Request[Any, Any, Any]
-ProviderName = Annotated[str, PathParameter(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
-IdentityId = Annotated[str, PathParameter(pattern=r"^oid_[0-9a-f]{32}$")]
+ProviderName = Annotated[str, PathParameter(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
+IdentityId = Annotated[str, PathParameter(pattern=r"^oid_[0-9a-f]{32}\Z")]
 NextPath = Annotated[str, QueryParameter(name="next", max_length=MAX_NEXT, description="Path of this hub where the browser goes at last.")]
 Back = Annotated[str, QueryParameter(max_length=4096)]
 Handed = Annotated[str, QueryParameter(name="state", max_length=100)]
@@ -65,7 +65,7 @@ class LinkRequest(Struct, forbid_unknown_fields=True):
 class IdentityRequest(Struct, forbid_unknown_fields=True):
     """Which service to link, and the path of this hub where the browser goes at last."""
 
-    provider: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+    provider: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
     next: Annotated[str, Meta(max_length=MAX_NEXT)] = "/"
 
 

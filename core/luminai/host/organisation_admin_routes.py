@@ -30,7 +30,7 @@ class FoundRequest(Struct, forbid_unknown_fields=True):
     """The new organisation, and the person who owns it."""
 
     name: OrganisationName
-    owner: Annotated[str, Meta(pattern=r"^usr_[0-9a-f]{32}$")]
+    owner: Annotated[str, Meta(pattern=r"^usr_[0-9a-f]{32}\Z")]
 
 
 def organisation_admin_handlers(hub: Hub) -> Sequence[Any]:

@@ -24,8 +24,8 @@ from luminai.identity.sign_in import require_session
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-MemberId = Annotated[str, PathParameter(pattern=r"^usr_[0-9a-f]{32}$")]
-InvitationId = Annotated[str, PathParameter(pattern=r"^inv_[0-9a-f]{32}$")]
+MemberId = Annotated[str, PathParameter(pattern=r"^usr_[0-9a-f]{32}\Z")]
+InvitationId = Annotated[str, PathParameter(pattern=r"^inv_[0-9a-f]{32}\Z")]
 AnyRequest = Request[Any, Any, Any]
 
 

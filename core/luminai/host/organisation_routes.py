@@ -20,7 +20,7 @@ from luminai.identity.sign_in import require_session
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-OrganisationId = Annotated[str, PathParameter(pattern=r"^org_[0-9a-f]{32}$")]
+OrganisationId = Annotated[str, PathParameter(pattern=r"^org_[0-9a-f]{32}\Z")]
 Confirm = Annotated[bool, QueryParameter(description="Delete it with all members and rows.")]
 AnyRequest = Request[Any, Any, Any]
 
@@ -34,7 +34,7 @@ class NameRequest(Struct, forbid_unknown_fields=True):
 class EnterRequest(Struct, forbid_unknown_fields=True):
     """Which organisation the session shall act for."""
 
-    organisation: Annotated[str, Meta(pattern=r"^org_[0-9a-f]{32}$")]
+    organisation: Annotated[str, Meta(pattern=r"^org_[0-9a-f]{32}\Z")]
 
 
 def organisation_handlers(hub: Hub) -> Sequence[Any]:

@@ -20,7 +20,7 @@ from luminai.data.tables_events import events
 from luminai.data.tables_jobs import jobs
 from luminai.host.actions import DeclaredAction, new_job
 from luminai.host.endpoint_jobs import send_action
-from luminai.host.job_worker import HUB
+from luminai.host.job_attempts import HUB
 from luminai.work.event_jobs import FanOut, Target, published
 from luminai.work.jobs import put
 from luminai.work.subscriptions import Kept, kept
@@ -38,8 +38,8 @@ no earlier cannot pass an event by that was not there yet when it looked."""
 class Replay(Struct, frozen=True, forbid_unknown_fields=True):
     """``subscription`` is the full name that its jobs run under; ``since`` the id of the event before the first one, "" for the whole log."""
 
-    subscription: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,79}$")]
-    since: Annotated[str, Meta(pattern=r"^(evt_[0-9a-f]{12,32})?$")] = ""
+    subscription: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,79}\Z")]
+    since: Annotated[str, Meta(pattern=r"^(evt_[0-9a-f]{12,32})?\Z")] = ""
 
 
 class Replayed(Struct, frozen=True):

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
 SCOPE: Final = "hub:people"
-_ROLE: Final = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-PersonId = Annotated[str, PathParameter(pattern=r"^usr_[0-9a-f]{32}$")]
+_ROLE: Final = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*\Z"
+PersonId = Annotated[str, PathParameter(pattern=r"^usr_[0-9a-f]{32}\Z")]
 RolePath = Annotated[str, PathParameter(pattern=_ROLE, max_length=32)]
 RoleName = Annotated[str, Meta(pattern=_ROLE, max_length=32)]
 RoleNames = Annotated[list[RoleName], Meta(max_length=16)]
-ScopeText = Annotated[str, Meta(max_length=80, pattern=r"^(\*|[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*))$")]
+ScopeText = Annotated[str, Meta(max_length=80, pattern=r"^(\*|[a-z][a-z0-9-]*:(\*|[a-z][a-z0-9-]*))\Z")]
 EmailFilter = Annotated[str, QueryParameter(max_length=254, description="Exactly this address.")]
 StatusFilter = Annotated[Literal["", "invited", "active", "suspended", "erased"], QueryParameter(description="Only those.")]
 AnyRequest = Request[Any, Any, Any]
@@ -53,7 +53,7 @@ class RolesRequest(Struct, forbid_unknown_fields=True):
 class RoleRequest(Struct, forbid_unknown_fields=True):
     """What a role allows."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    title: Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
     scopes: Annotated[list[ScopeText], Meta(max_length=64)]
 
 

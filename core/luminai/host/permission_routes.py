@@ -14,13 +14,15 @@ from luminai.host.permissions import Permission, why
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-ActorName = Annotated[str, QueryParameter(pattern=r"^(anonymous|(key|usr)_[0-9a-f]{32})$", description="A key, a person, or `anonymous`.")]
+ActorName = Annotated[str, QueryParameter(pattern=r"^(anonymous|(key|usr)_[0-9a-f]{32})\Z", description="A key, a person, or `anonymous`.")]
 ActionName = Annotated[
     str,
-    QueryParameter(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$", description="A scope, or a method and a path: `GET /api/sessions`."),
+    QueryParameter(
+        min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+\Z", description="A scope, or a method and a path: `GET /api/sessions`."
+    ),
 ]
 ObjectName = Annotated[
-    str, QueryParameter(name="object", max_length=120, pattern=r"^[A-Za-z0-9_.:-]*$", description="Id of a row that belongs to somebody.")
+    str, QueryParameter(name="object", max_length=120, pattern=r"^[A-Za-z0-9_.:-]*\Z", description="Id of a row that belongs to somebody.")
 ]
 
 

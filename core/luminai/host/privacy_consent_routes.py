@@ -28,8 +28,8 @@ AnyRequest = Request[Any, Any, Any]
 class ConsentRequest(Struct, forbid_unknown_fields=True):
     """Gives consent to the text of ``version``, or takes it back."""
 
-    purpose: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-    version: Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*$")]
+    purpose: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,39}\Z")]
+    version: Annotated[str, Meta(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
     given: bool
 
 

@@ -8,7 +8,7 @@ tombstone leaves the database, and SQLite's write-ahead log is emptied.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from sqlalchemy import Table, delete, func, select, update
@@ -18,9 +18,9 @@ from luminai.audit.retention import is_held
 from luminai.contracts.audit import AuditEntry
 from luminai.contracts.errors import Conflict, Forbidden, HubError
 from luminai.contracts.identity import Actor
-from luminai.contracts.runtime import EraseReport
 from luminai.data.backups import FOLDER
 from luminai.data.data_map import rows_of
+from luminai.data.owners import Acting
 from luminai.data.sqlite import empty_log
 from luminai.data.tables import api_keys, idempotency
 from luminai.data.tables_edge import rates
@@ -29,18 +29,16 @@ from luminai.data.tables_mail import mail
 from luminai.data.tables_people import one_time_tokens, people, sessions
 from luminai.data.tables_people import organisations as organisation_rows
 from luminai.data.tables_vault import subject_keys
-from luminai.host.calls import call_within
-from luminai.host.organisation_rows import delete_left_behind
+from luminai.host.organisation_rows import delete_left_behind, left_behind
+from luminai.host.privacy_ask import SECONDS, ask_plugins
 from luminai.host.privacy_events import forget_snapshots, take_out
-from luminai.host.privacy_owners import TableOwner, acting_as, count_rows, table_owners
+from luminai.host.privacy_owners import TableOwner, count_rows, table_owners
 from luminai.identity.roles import scopes_of
 
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
 _log = logging.getLogger("luminai.privacy")
-SECONDS: Final = 300.0
-"""For the transaction that deletes, and for each plugin."""
 
 
 class Erasure(Struct, frozen=True, kw_only=True):
@@ -78,8 +76,11 @@ async def erase(hub: Hub, person: str, *, by: Actor, dry_run: bool) -> Erasure:
         return await _look(hub, owners, person, by)
     voided = await hub.database.write(lambda session: _shut_out(hub, session, person, by))
     hub.identity.forget(person)
-    erased, kept, left = await _ask_plugins(owners, person, dry_run=False)
-    erased |= voided
+    asked = await ask_plugins(owners, "erase_subject", person, acting=Acting(person), dry_run=False)
+    erased, kept, left = asked.erased | voided, asked.kept, asked.failed
+    for organisation in await hub.database.read(lambda session: left_behind(session, person)):
+        theirs = await ask_plugins(owners, "erase_organisation", organisation, acting=Acting(person, organisation), dry_run=False)
+        erased, kept, left = _sum(erased, theirs.erased), kept | theirs.kept, left | theirs.failed
     left |= {owner.id: owner.problem for owner in owners if owner.problem}
     await hub.audit.record_denials()  # what waits there would make the person a new key
 
@@ -127,7 +128,8 @@ async def erase_outside(hub: Hub, subject: str, *, by: Actor, dry_run: bool) -> 
     held = await hub.database.read(lambda session: is_held(session, subject))
     if held and not dry_run:
         raise _held(subject)
-    erased, kept, left = await _ask_plugins([owner], subject, dry_run=dry_run)
+    asked = await ask_plugins([owner], "erase_subject", subject, acting=Acting(subject), dry_run=dry_run)
+    erased, kept, left = asked.erased, asked.kept, asked.failed
     emptied = False
     if not dry_run:
 
@@ -177,7 +179,8 @@ async def _look(hub: Hub, owners: list[TableOwner], person: str, by: Actor) -> E
         return is_held(session, person), rows, session.execute(select(func.count()).where(mine)).scalar_one()
 
     held, rows, keys = await hub.database.read(unit, timeout=SECONDS)
-    erased, kept, left = await _ask_plugins(owners, person, dry_run=True)
+    asked = await ask_plugins(owners, "erase_subject", person, acting=Acting(person), dry_run=True)
+    erased, kept, left = asked.erased, asked.kept, asked.failed
     left |= {owner.id: owner.problem for owner in owners if owner.problem}
     kept |= _stays(hub)
     reasons = {str(table.name): str(table.info["kept"]) for owner in owners for table in owner.linked() if table.info.get("kept")}
@@ -220,29 +223,6 @@ def _check_rights(session: Session, person: str, by: Actor) -> None:
     beyond = sorted(scope for scope in scopes_of(session, person) if not by.may(scope))
     if beyond and by.subject != person:
         raise Forbidden(f"This concerns rights that you do not hold yourself: {', '.join(beyond[:5])}.", code="role-beyond-own")
-
-
-async def _ask_plugins(owners: list[TableOwner], subject: str, *, dry_run: bool) -> tuple[dict[str, int], dict[str, str], dict[str, str]]:
-    """Return rows by table, what is kept, and which plugins failed; one that fails does not keep the others from being asked."""
-    erased: dict[str, int] = {}
-    kept: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    for owner in owners:
-        if owner.loaded is None or owner.loaded.hooks is None or "erase_subject" not in owner.loaded.hooks:
-            continue
-        try:
-            work = owner.loaded.hooks.call("erase_subject", ctx=owner.loaded.context, subject=subject, dry_run=dry_run)
-            with acting_as(subject):
-                report = await call_within(SECONDS, work)
-            if not isinstance(report, EraseReport):
-                raise TypeError(f"it returned a {type(report).__name__}, expected EraseReport")
-        except Exception as error:  # noqa: BLE001 - plugin code may raise anything
-            _log.exception("privacy.erase.failed", extra={"plugin": owner.id})
-            failed[owner.id] = f"its erase_subject failed: {type(error).__name__}"
-        else:
-            erased |= report.erased
-            kept |= report.kept
-    return erased, kept, failed
 
 
 def _delete(session: Session, owners: list[TableOwner], person: str) -> tuple[dict[str, int], dict[str, str]]:

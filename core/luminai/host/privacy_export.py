@@ -19,6 +19,7 @@ from luminai import __version__
 from luminai.contracts.errors import HubError
 from luminai.contracts.runtime import ExportItem
 from luminai.data.data_map import rows_of
+from luminai.data.owners import Acting
 from luminai.host.calls import call_within
 from luminai.host.privacy_owners import TableOwner, acting_as, count_rows, table_owners
 
@@ -98,7 +99,7 @@ async def _told(owner: TableOwner, subject: str, seconds: float) -> AsyncGenerat
 
 
 async def _as(subject: str, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    with acting_as(subject):  # around each step: the one who reads the document runs between them
+    with acting_as(Acting(subject)):  # around each step: the one who reads the document runs between them
         return await call_within(seconds, work)
 
 

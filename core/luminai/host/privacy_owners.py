@@ -86,9 +86,9 @@ def count_rows(session: Session, owner: TableOwner, subject: str) -> dict[str, i
 
 
 @contextmanager
-def acting_as(subject: str) -> Iterator[None]:
-    """Have plugin code that is started in the block work on the rows of ``subject``, whoever asked for it."""
-    token = acting.set(Acting(subject))
+def acting_as(whose: Acting) -> Iterator[None]:
+    """Have plugin code that is started in the block work on those rows, whoever asked for it."""
+    token = acting.set(whose)
     try:
         yield
     finally:

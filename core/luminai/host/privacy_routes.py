@@ -27,7 +27,7 @@ SCOPE: Final = "hub:privacy"
 SubjectPath = Annotated[
     str,
     PathParameter(
-        pattern=r"^(usr_[0-9a-f]{32}|[a-z][a-z0-9-]{1,31}:[A-Za-z0-9][A-Za-z0-9._@-]{0,79})$",
+        pattern=r"^(usr_[0-9a-f]{32}|[a-z][a-z0-9-]{1,31}:[A-Za-z0-9][A-Za-z0-9._@-]{0,79})\Z",
         description="A person's id, or `<plugin id>:<name>` for somebody whom a plugin knows by a name of an outside service.",
     ),
 ]

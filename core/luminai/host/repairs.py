@@ -73,7 +73,7 @@ async def find_repairs(hub: Hub) -> list[Repair]:
         *_deprecations(hub),
         *_stalls(hub),
         *safety_repairs(hub),
-        *hub.alerts.repairs(),
+        *await hub.alerts.repairs(),
     ]
     found += [item async for item in dead_deliveries(hub)]
     found += [item async for item in _health(hub)]

@@ -90,6 +90,11 @@ def health_steps(plugin: str, name: str) -> tuple[str, ...]:
         )
     if name == "backup":
         return ("Make one now: `luminai backup create`. Look at what should make them: docs/how-to/operate/back-up.md.",)
+    if name == "workers":
+        return (
+            "Start one: `luminai serve --role worker`, with the settings of the others.",
+            "Or see why it ended: docs/how-to/operate/many-nodes.md.",
+        )
     return ("The hub's log tells more.",)
 
 

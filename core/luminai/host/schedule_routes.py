@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 SCOPE: Final = "hub:schedules"
 AnyRequest = Request[Any, Any, Any]
-ScheduleId = Annotated[str, PathParameter(pattern=r"^sch_[0-9a-f]{32}$")]
+ScheduleId = Annotated[str, PathParameter(pattern=r"^sch_[0-9a-f]{32}\Z")]
 Of = Annotated[
-    str, QueryParameter(pattern=r"^([a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)?$", description="Only those of this action, or of this plugin.")
+    str, QueryParameter(pattern=r"^([a-z][a-z0-9-]{0,31}(\.[a-z][a-z0-9-]{0,79})?)?\Z", description="Only those of this action, or of this plugin.")
 ]
 Name = Annotated[str, Meta(min_length=1, max_length=80)]
 Line = Annotated[str, Meta(min_length=1, max_length=200, description="Such as `cron: 0 8 * * mon-fri`, `every: 15m`, `calendar: 1 month 08:00`.")]
@@ -41,7 +41,7 @@ class AddRequest(Struct, forbid_unknown_fields=True, kw_only=True):
     """A schedule of one's own. ``action`` is a full name; ``start``: nothing runs before, and spans count from it (now)."""
 
     name: Name
-    action: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,79}$")]
+    action: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\.[a-z][a-z0-9-]{0,79}\Z")]
     input: dict[str, Any] = {}
     trigger: Line
     zone: Zone = "UTC"

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from msgspec.structs import replace
 
 from luminai.config.layers import Configuration
 from luminai.contracts.errors import Conflict, HubError
@@ -25,6 +26,8 @@ from luminai.host.start_checks import check_start
 from luminai.http.server.bodies import Bodies
 from luminai.http.server.connection import SWEEP_SECONDS, Connection
 from luminai.telemetry.access import AccessLog
+from luminai.telemetry.descriptors import raise_limit
+from luminai.telemetry.log_copy import LogCopy
 from luminai.telemetry.logs import set_up_logging
 
 EXIT_REQUIRED = 3
@@ -55,10 +58,12 @@ def serve(
     config = config or read()
     settings = config.settings
     as_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
-    set_up_logging(settings.log.level, as_json=as_json, hides_words=settings.hub.environment != "development")
+    copy = LogCopy(config.base_dir / settings.log.folder, keep_days=settings.log.keep_days) if settings.log.folder else None
+    set_up_logging(settings.log.level, as_json=as_json, hides_words=settings.hub.environment != "development", copy=copy)
     check_start(config)
+    raise_limit()
     listener = _listen(settings.server.host, settings.server.port)
-    hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json), only=only, safe=safe, start_log=True, reread=read)
+    hub = Hub(config, access_log=AccessLog(sys.stderr, as_json=as_json, copy=copy), only=only, safe=safe, start_log=True, reread=read)
     failure: list[Exception] = []
     server = _Server(hub, listener, failure, announce=announce)
     server.run(sockets=[listener])
@@ -75,8 +80,10 @@ class _Server(uvicorn.Server):
 
     def __init__(self, hub: Hub, listener: socket.socket, failure: list[Exception], *, announce: bool) -> None:
         sockets: Any = _socket_protocol
-        server = hub.settings.server
-        maker: Any = partial(Connection, hub.settings.connections, Counter(), Bodies())
+        server, limits = hub.settings.server, hub.settings.connections
+        if server.proxies:  # every connection is the proxy's, and only it knows whose
+            limits = replace(limits, per_address=0)
+        maker: Any = partial(Connection, limits, Counter(), Bodies())
         super().__init__(
             uvicorn.Config(
                 hub.edge,
@@ -176,7 +183,7 @@ async def _announce(hub: Hub, listener: socket.socket) -> None:
         lines.append(f"SAFE MODE ({hub.safe_mode}): only hub.safe-plugins run. Correct the cause (`luminai repairs list`) and start again.")
     if hub.report.degraded:
         lines += ["Some plugins do not run:", render(hub.report)]
-    token = await hub.keys.offer_setup()
+    token = await hub.keys.offer_setup() if "web" in hub.settings.hub.roles else None  # nobody could redeem it at a worker
     if token:
         lines.append(f"No key exists yet. To become the operator, run `luminai setup` within 15 minutes with this token: {token}")
     lines.append("Press Ctrl-C to stop.")

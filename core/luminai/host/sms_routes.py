@@ -26,13 +26,13 @@ AnyRequest = Request[Any, Any, Any]
 class NumberRequest(Struct, forbid_unknown_fields=True):
     """A telephone number with its country (E.164)."""
 
-    number: Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}$", description="As in +41791234567.")]
+    number: Annotated[str, Meta(pattern=r"^\+[1-9][0-9]{6,14}\Z", description="As in +41791234567.")]
 
 
 class SentCode(Struct, forbid_unknown_fields=True):
     """The code that was sent."""
 
-    code: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
+    code: Annotated[str, Meta(pattern=r"^[0-9]{6}\Z")]
 
 
 class ChallengeRequest(Struct, forbid_unknown_fields=True):

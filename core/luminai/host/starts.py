@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import fcntl
 import logging
 import os
 import re
@@ -25,6 +26,8 @@ WITHIN_SECONDS: Final = 600.0
 GOOD_SECONDS: Final = 60.0
 AT_WORK: Final = "work"
 """The phase of a plugin that crashed the process after its start."""
+MAX_PROCESSES: Final = 64
+MAX_FRAMES: Final = 1024 * 1024
 _FRAME: Final = re.compile(r'File "[^"]*[/\\]luminai_(\w+)[/\\]([^"]+)", line (\d+)')
 
 
@@ -41,6 +44,9 @@ class StartLog:
     A crash of the interpreter (a segmentation fault in native code) leaves its last frames in ``crash.txt``; that tells whose code it was. A process
     that is killed, or ends itself by ``os._exit``, leaves nothing: it counts only as a start that went wrong.
 
+    Processes that share the folder have each a pair of files of their own, from the second one on with a number: ``starts-2.json``. A process holds
+    its pair by a lock on the second file, and takes the first that is free, so that one that begins again finds its own.
+
     Attributes:
         suspects: Plugins whose code was running when the process died.
         parked: Those at which it died twice in a row, with the phase.
@@ -48,8 +54,10 @@ class StartLog:
     """
 
     def __init__(self, data_dir: Path, clock: Clock) -> None:
+        self._folder = data_dir
         self._path = data_dir / "starts.json"
-        self._crash = data_dir / "crash.txt"
+        self._crash: int | None = None
+        self._watches = False
         self._clock = clock
         self._record = _Record()
         self.suspects: frozenset[str] = frozenset()
@@ -58,6 +66,7 @@ class StartLog:
 
     def begin(self, plugins: Container[str] = ()) -> None:
         """Look at how the start before ended, and note this one; ``plugins`` are the ids that a crash may be laid to."""
+        self._take_files()
         try:
             self._record = msgspec.json.decode(self._path.read_bytes(), type=_Record)
         except (OSError, msgspec.MsgspecError):
@@ -86,8 +95,10 @@ class StartLog:
 
     def watch(self) -> None:
         """Have the interpreter write its last frames when it crashes. The file stays open as long as the process lives."""
-        with contextlib.suppress(OSError):
-            faulthandler.enable(os.open(self._crash, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), all_threads=False)
+        if self._crash is not None:
+            os.ftruncate(self._crash, 0)
+            faulthandler.enable(self._crash, all_threads=False)
+            self._watches = True
 
     def entering(self, plugin: str, phase: str) -> None:
         """Note that a plugin's code is about to run."""
@@ -108,16 +119,36 @@ class StartLog:
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """Let go of the files, as the end of a process does."""
+        if self._crash is not None:
+            if self._watches:
+                faulthandler.disable()
+            os.close(self._crash)
+            self._crash = None
+
+    def _take_files(self) -> None:
+        for number in range(1, MAX_PROCESSES + 1):
+            which = f"-{number}" if number > 1 else ""
+            try:
+                opened = os.open(self._folder / f"crash{which}.txt", os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError:
+                return
+            with contextlib.suppress(OSError):  # another process holds it, or the file system knows no locks
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._path, self._crash = self._folder / f"starts{which}.json", opened
+                return
+            os.close(opened)
+
     def _write(self) -> None:
         with contextlib.suppress(OSError):
             self._path.write_bytes(msgspec.json.encode(self._record))
 
     def _crashed(self, plugins: Container[str]) -> tuple[str, str]:
         """Return the plugin whose code stands innermost in the last frames of the process before, with its place; two empty strings for none."""
-        try:
-            frames = _FRAME.findall(self._crash.read_text(errors="replace"))
-        except OSError:
+        if self._crash is None:
             return "", ""
+        frames = _FRAME.findall(os.pread(self._crash, MAX_FRAMES, 0).decode(errors="replace"))
         named = ((name.replace("_", "-"), f"luminai_{name}/{file}:{line}") for name, file, line in frames)
         return next((one for one in named if one[0] in plugins), ("", ""))
 

@@ -9,7 +9,8 @@ import time
 from collections import deque
 from typing import Final
 
-from luminai.contracts.runtime import Subscription
+from luminai.contracts.errors import Unprocessable
+from luminai.contracts.runtime import Event, Subscription
 from luminai.data.causes import Cause, cause
 from luminai.data.event_log import Published
 from luminai.host.calls import PluginRaised
@@ -131,6 +132,7 @@ class Subscriber:
         try:
             told = event.told()
             cause.set(Cause(event.correlation, event.id))
+            check_version(self.owner, self.subscription, told)
             with self._deadlines.within(self.subscription.timeout) as deadline:
                 await self.subscription.handle(told)
             if deadline.late:
@@ -167,3 +169,19 @@ class Subscriber:
             self._failed(self.subscription.event, error)
             if self._waiting:
                 self._wake()
+
+
+def check_version(owner: str, subscription: Subscription, event: Event) -> None:
+    """Refuse an event of a version that its handler does not know: it would read what is not there.
+
+    Raises:
+        Unprocessable: it is none of ``versions`` (code ``unknown-event-version``).
+    """
+    if event.version not in subscription.versions:
+        known = ", ".join(map(str, subscription.versions))
+        raise Unprocessable(
+            f"{event.type} came at version {event.version}, and {owner} knows {known}.",
+            code="unknown-event-version",
+            hint=f"Upgrade {owner}, then retry the job if there is one.",
+            plugin=owner,
+        )

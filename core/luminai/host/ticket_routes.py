@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class TicketRequest(Struct, forbid_unknown_fields=True):
     """The path of the socket or event stream, without a query."""
 
-    path: Annotated[str, Meta(pattern=r"^/[^?#\s\x00-\x1f\x7f]*$", max_length=MAX_PATH)]
+    path: Annotated[str, Meta(pattern=r"^/[^?#\s\x00-\x1f\x7f]*\Z", max_length=MAX_PATH)]
 
 
 class Ticket(Struct):

@@ -37,7 +37,7 @@ def upkeep_of(hub: Hub) -> list[Coroutine[Any, Any, None]]:
         hub.sealer.keep(),
     ]
     if "worker" in hub.settings.hub.roles:
-        tasks += [hub.webhooks.run(), hub.mail.run(), hub.jobs.run(), hub.schedules.run(), remind_of_keys(hub.identity)]
+        tasks += [hub.webhooks.run(), hub.mail.run(), hub.jobs.run(), hub.schedules.run(), hub.backups.run(), remind_of_keys(hub.identity)]
     tasks += [hub.alerts.run()] if hub.settings.alerts.enabled else []
     if hub.hints is not None:
         tasks += [follow(hub.supervisor, hub.nodes), hub.hints.run()]

@@ -18,7 +18,7 @@ from luminai.identity.verification import ClaimedIdentity, IdentityCheckInfo
 if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
-CheckId = Annotated[str, PathParameter(pattern=r"^idc_[0-9a-f]{32}$")]
+CheckId = Annotated[str, PathParameter(pattern=r"^idc_[0-9a-f]{32}\Z")]
 AnyRequest = Request[Any, Any, Any]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Executable, delete, func, or_, select, update
+from sqlalchemy import Executable, delete, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from luminai.contracts.context import Clock, Database
@@ -114,7 +114,8 @@ class Inbox:
             "settled_at": None if has_work else now,
             "error": "",
         }
-        same = (inbox.c.plugin == plugin) & (inbox.c.name == name) & or_(inbox.c.delivery_id == found.id, inbox.c.digest == row["digest"])
+        same_body = false() if found.id_is_signed else inbox.c.digest == row["digest"]  # compared with None it would be every signed id's
+        same = (inbox.c.plugin == plugin) & (inbox.c.name == name) & or_(inbox.c.delivery_id == found.id, same_body)
         known = select(inbox.c.id, inbox.c.queued).where(same).order_by(inbox.c.id).limit(1)
 
         def look(session: Session) -> tuple[Any, int]:

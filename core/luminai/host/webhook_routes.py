@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from luminai.host.hub import Hub
 
 _log = logging.getLogger("luminai.webhooks")
-_NAME: Final = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+_WORDS: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+_NAME: Final = rf"^{_WORDS}\Z"
 PluginName = Annotated[str, PathParameter(pattern=_NAME, max_length=32)]
 WebhookName = Annotated[str, PathParameter(pattern=_NAME, max_length=40)]
-DeliveryId = Annotated[str, PathParameter(pattern=r"^whd_[0-9a-f]{32}$")]
-PluginFilter = Annotated[str, QueryParameter(pattern=rf"^$|{_NAME}", max_length=32, description="Only this plugin's.")]
+DeliveryId = Annotated[str, PathParameter(pattern=r"^whd_[0-9a-f]{32}\Z")]
+PluginFilter = Annotated[str, QueryParameter(pattern=rf"^({_WORDS})?\Z", max_length=32, description="Only this plugin's.")]
 States = Literal["", "waiting", "failed", "done", "dead", "discarded"]
 StateFilter = Annotated[States, QueryParameter(name="state", description="Only those in this state.")]
 

@@ -14,6 +14,7 @@ from luminai.host.actions import ActionTable
 from luminai.host.aggregates import AggregateTable
 from luminai.host.decisions import DecisionTable
 from luminai.host.events import EventTable
+from luminai.host.job_engines import EngineTable
 from luminai.host.metering import MeterTable
 from luminai.host.providers import FAMILIES, ProviderTable
 from luminai.host.runtime import Runtime
@@ -49,6 +50,7 @@ class Wiring:
         self.actions.add_internal(runtime.own_actions)
         self.events = EventTable(runtime.make_breaker, runtime.tracer, number)
         self.aggregates = AggregateTable()
+        self.engines = EngineTable()
         self.meters = MeterTable()
         self.channels = ChannelTable()
         self.channels.take_over("core", runtime.core_channels)
@@ -66,6 +68,7 @@ class Wiring:
             "aggregates": self.aggregates.add,
             "event_types": self.events.declare,
             "channels": self.channels.declare,
+            "job_engines": self.engines.add,
         }
 
     def add(self, owner: str, hook: str, items: Sequence[Any]) -> None:
@@ -114,6 +117,7 @@ class Wiring:
         self.aggregates.remove(owner)
         self.channels.remove(owner)
         self.services.remove(owner)
+        self.engines.remove(owner)
         self._extended = [one for one in self._extended if one[0] != owner]
         self._gather()
 

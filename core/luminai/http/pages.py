@@ -21,4 +21,4 @@ class Page(Struct, Generic[T], frozen=True):
 
 page_limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE, description="Items a page.")]
 page_cursor = Annotated[str | None, QueryParameter(max_length=200, description="Where the last page ended.")]
-number_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}$", description="Where the last page ended.")]
+number_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}\Z", description="Where the last page ended.")]

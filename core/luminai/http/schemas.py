@@ -13,6 +13,7 @@ import msgspec
 from litestar.openapi.spec import Schema
 from litestar.plugins import OpenAPISchemaPlugin
 
+from luminai.contracts.patterns import published
 from luminai.http.json_shape import MAX_INTEGER, MAX_ITEMS, MAX_KEYS, MAX_TEXT
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Schemas(OpenAPISchemaPlugin):
                 if isinstance(operation, dict) and "requestBody" in operation:
                     _bound(operation["requestBody"], components, sent, anything)
         filled.setdefault("components", {})["schemas"] = components
-        return filled
+        done: dict[str, Any] = published(filled)
+        return done
 
 
 @dataclass

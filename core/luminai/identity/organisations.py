@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "org"
 MAX_OWNED: Final = 20
 """Organisations that one person can own."""
-OrganisationName = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
+OrganisationName = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*\Z")]
 
 
 class Organisation(Struct, frozen=True, kw_only=True):

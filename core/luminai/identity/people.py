@@ -22,10 +22,10 @@ from luminai.work.letters import check_address
 PREFIX: Final = "usr"
 SecondFactor = Literal["totp", "sms"]
 Status = Literal["invited", "active", "suspended", "erased"]
-PersonName = Annotated[str, Meta(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+PersonName = Annotated[str, Meta(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 IdentityState = Literal["none", "pending", "verified", "rejected", "expired"]
 Theme = Literal["system", "dark", "light", "high-contrast"]
-Locale = Annotated[str, Meta(max_length=35, pattern=r"^[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8})*$", description="A language tag (BCP 47).")]
+Locale = Annotated[str, Meta(max_length=35, pattern=r"^[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8})*\Z", description="A language tag (BCP 47).")]
 
 
 class Preferences(Struct, frozen=True, forbid_unknown_fields=True):

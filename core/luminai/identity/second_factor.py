@@ -10,8 +10,8 @@ from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
 from luminai.contracts.audit import AuditEntry
-from luminai.contracts.errors import NotSignedIn
-from luminai.contracts.identity import Actor
+from luminai.contracts.errors import Conflict, NotSignedIn
+from luminai.contracts.identity import Actor, step_up
 from luminai.data.tables_people import recovery_codes, sessions
 from luminai.identity.digests import Digests
 
@@ -47,6 +47,32 @@ def factor_changed(identity: Identity, session: Session, actor: Actor, row: Any,
     """End a person's other sessions and record what has changed, of which a letter tells."""
     identity.sessions.end(session, identity.clock.now(), sessions.c.person_id == row.id, sessions.c.id != actor.session)
     identity.audit.record(session, actor, AuditEntry(action=action, object=row.id, subject=row.id))
+
+
+async def turn_off(identity: Identity, actor: Actor, columns: tuple[str, str], *, other: str, action: str, missing: str) -> None:
+    """Turn a factor off and end the person's other sessions; recovery codes go with the last one. Re-authentication has asked for a code.
+
+    Args:
+        columns: What of the person holds the factor, and what holds one that waits to be confirmed.
+        other: What holds the other factor.
+
+    Raises:
+        Forbidden: the person has to authenticate again.
+        Conflict: there is none, as ``missing`` says (code ``no-second-factor``).
+    """
+    step_up(actor)
+    now = identity.clock.now()
+
+    def unit(session: Session) -> None:
+        row = identity.people.row(session, actor.subject)
+        if getattr(row, columns[0]) is None:
+            raise Conflict(missing, code="no-second-factor")
+        identity.people.set(session, row.id, now, **dict.fromkeys(columns))
+        if getattr(row, other) is None:
+            drop_recovery_codes(session, row.id)
+        factor_changed(identity, session, actor, row, action)
+
+    await identity.database.write(unit)
 
 
 def code_refused() -> NotSignedIn:

@@ -18,7 +18,7 @@ from luminai.data.ids import new_id
 from luminai.identity import one_time
 from luminai.identity.one_time import LIFETIMES, CodePurpose
 from luminai.identity.people import second_factors
-from luminai.identity.second_factor import code_refused, drop_recovery_codes, factor_changed, make_recovery_codes
+from luminai.identity.second_factor import code_refused, factor_changed, make_recovery_codes, turn_off
 from luminai.identity.throttle import CODES, MESSAGES, PER_ADDRESS, network_of
 
 if TYPE_CHECKING:
@@ -92,19 +92,8 @@ async def disable(identity: Identity, actor: Actor) -> None:
         Forbidden: the person has to authenticate again.
         Conflict: there is none (code ``no-second-factor``).
     """
-    step_up(actor)
-    now = identity.clock.now()
-
-    def unit(session: Session) -> None:
-        row = identity.people.row(session, actor.subject)
-        if row.phone is None:
-            raise Conflict("There is no telephone number.", code="no-second-factor")
-        identity.people.set(session, row.id, now, phone=None, phone_pending=None)
-        if row.totp_secret is None:
-            drop_recovery_codes(session, row.id)
-        factor_changed(identity, session, actor, row, "sms.disable")
-
-    await identity.database.write(unit)
+    columns = ("phone", "phone_pending")
+    await turn_off(identity, actor, columns, other="totp_secret", action="sms.disable", missing="There is no telephone number.")
 
 
 async def send(identity: Identity, person: str) -> CodeSent:

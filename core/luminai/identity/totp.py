@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import Conflict
 from luminai.contracts.identity import Actor, step_up
-from luminai.identity.second_factor import code_refused, drop_recovery_codes, factor_changed, make_recovery_codes
+from luminai.identity.second_factor import code_refused, factor_changed, make_recovery_codes, turn_off
 from luminai.identity.throttle import CODES
 
 if TYPE_CHECKING:
@@ -94,19 +94,8 @@ async def disable(identity: Identity, actor: Actor) -> None:
         Forbidden: the person has to authenticate again.
         Conflict: there is none (code ``no-second-factor``).
     """
-    step_up(actor)
-    now = identity.clock.now()
-
-    def unit(session: Session) -> None:
-        row = identity.people.row(session, actor.subject)
-        if row.totp_secret is None:
-            raise Conflict("There is no authenticator app.", code="no-second-factor")
-        identity.people.set(session, row.id, now, totp_secret=None, totp_pending=None)
-        if row.phone is None:
-            drop_recovery_codes(session, row.id)
-        factor_changed(identity, session, actor, row, "totp.disable")
-
-    await identity.database.write(unit)
+    columns = ("totp_secret", "totp_pending")
+    await turn_off(identity, actor, columns, other="phone", action="totp.disable", missing="There is no authenticator app.")
 
 
 def use_step(identity: Identity, session: Session, row: Any, code: str, now: datetime) -> bool:

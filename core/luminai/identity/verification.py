@@ -28,7 +28,7 @@ _log = logging.getLogger("luminai.identity")
 GIVEN_UP: Final = timedelta(days=30)
 """A check that is pending for so long may be replaced by a new one."""
 _OLDEST: Final = date(1880, 1, 1)
-_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+_LINE: Final = r"^[^\x00-\x1f\x7f]*\Z"
 
 
 class ClaimedIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,7 +36,7 @@ class ClaimedIdentity(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: Annotated[str, Meta(min_length=1, max_length=120, pattern=_LINE)]
     born: date
-    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
+    country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
     address: Annotated[str, Meta(max_length=300, pattern=_LINE)] = ""
 
 

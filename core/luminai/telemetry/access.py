@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TextIO
 import msgspec
 
 from luminai.contracts.identity import Actor
+from luminai.telemetry.log_copy import LogCopy
 
 MAX_PENDING: Final = 10_000
 FLUSH_SECONDS: Final = 0.2
@@ -32,10 +33,15 @@ class Line(Protocol):
 
 
 class AccessLog:
-    """Collects lines and hands them to a writer thread; a full buffer drops lines and counts them, it never holds up a request."""
+    """Collects lines and hands them to a writer thread; a full buffer drops lines and counts them, it never holds up a request.
 
-    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
+    Args:
+        copy: Takes each line as JSON too.
+    """
+
+    def __init__(self, stream: TextIO, *, as_json: bool, copy: LogCopy | None = None) -> None:
         self._stream = stream
+        self.copy = copy
         self._as_json = as_json
         self._pending: list[Line] = []
         self._queue: queue.SimpleQueue[list[Line] | None] = queue.SimpleQueue()
@@ -71,8 +77,10 @@ class AccessLog:
     def _serve(self) -> None:
         render = _json if self._as_json else _text
         while (lines := self._queue.get()) is not None:
+            epoch = time.time() - time.perf_counter()
+            if self.copy is not None:
+                self.copy.write(_json(lines, epoch))
             try:
-                epoch = time.time() - time.perf_counter()
                 self._stream.write(render(lines, epoch))
                 self._stream.flush()
             except (OSError, ValueError):

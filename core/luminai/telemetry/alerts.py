@@ -16,6 +16,7 @@ from luminai.telemetry.figures import Family, Labels, Spread, Value, quantile
 
 MAX_GROUPS: Final = 50
 MAX_ENDED: Final = 200
+MAX_ID: Final = 400
 _STEPS: Final = 60
 """Into so many steps the time is cut that a rule looks back on."""
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -131,8 +132,7 @@ class AlertBoard:
     @property
     def open(self) -> list[Alert]:
         """What is pending or fires, the worst first."""
-        rank = {"critical": 0, "warning": 1, "notice": 2}
-        return sorted(self._open.values(), key=lambda one: (one.state != "firing", rank[one.severity], one.id))
+        return worst_first(self._open.values())
 
     def round(self, families: Iterable[Family], now: datetime, monotonic: float) -> list[Alert]:
         """Look at every rule, and return the alerts that began to fire or were resolved."""
@@ -158,7 +158,7 @@ class AlertBoard:
         """Note it, and tell whether it begins to fire now."""
         rule = watch.rule
         labels = dict(zip(rule.by, group, strict=True))
-        alert_id = watch.name + (f":{','.join(group)}" if group else "")
+        alert_id = (watch.name + (f":{','.join(group)}" if group else ""))[:MAX_ID]
         known = self._open.get(alert_id)
         began = self._began.setdefault(alert_id, monotonic)
         fires = monotonic - began >= rule.hold
@@ -177,6 +177,12 @@ class AlertBoard:
         )
         self._open[alert_id] = alert
         return alert, fires and (known is None or known.state != "firing")
+
+
+def worst_first(alerts: Iterable[Alert]) -> list[Alert]:
+    """Return alerts in the order in which people should look at them."""
+    rank = {"critical": 0, "warning": 1, "notice": 2}
+    return sorted(alerts, key=lambda one: (one.state != "firing", rank[one.severity], one.id))
 
 
 def _is_too_much(rule: AlertRule, value: float) -> bool:

@@ -11,6 +11,8 @@ from msgspec import Struct
 _OPEN: Final = Path("/proc/self/fd")
 _NEARLY: Final = 0.8
 MAX_KINDS: Final = 20
+ENOUGH: Final = 131_072
+"""Files and connections that a process asks the system for."""
 
 
 class Descriptors(Struct, frozen=True, kw_only=True):
@@ -51,3 +53,13 @@ def _limit() -> int:
 
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if soft == resource.RLIM_INFINITY else soft
+
+
+def raise_limit() -> None:
+    """Let this process open as many files and connections as it may at most: systems begin with 1024, for programs that cannot count further."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from luminai.contracts.errors import HubError
+from luminai.telemetry.log_copy import LogCopy
 
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _KEY: Final = re.compile(r"\blum_(?:(?:live|test)_[a-z]+_)?[0-9a-f]{32}_[\w-]+")
@@ -138,17 +139,31 @@ class FloodGate(logging.Filter):
         return True
 
 
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes what the gate lets pass, to ``second`` too: two handlers of their own would count each line twice."""
+
+    second: logging.StreamHandler[LogCopy] | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if self.second is not None:
+            self.second.emit(record)
+
+
 flood_gate: Final = FloodGate()
 """The one before this process's log."""
 
 
-def set_up_logging(level: str, *, as_json: bool, hides_words: bool) -> None:
-    """Send everything of the process to stderr at ``level`` (``debug`` … ``error``); ``hides_words`` as for a formatter."""
-    handler = logging.StreamHandler(sys.stderr)
+def set_up_logging(level: str, *, as_json: bool, hides_words: bool, copy: LogCopy | None = None) -> None:
+    """Send everything of the process to stderr at ``level`` (``debug`` … ``error``), and as JSON to ``copy``; ``hides_words`` as for a formatter."""
+    handler = _Handler(sys.stderr)
     handler.setFormatter(JSONFormatter(hides_words=hides_words) if as_json else TextFormatter(hides_words=hides_words))
     handler.addFilter(flood_gate)
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    if copy is not None:
+        handler.second = logging.StreamHandler(copy)
+        handler.second.setFormatter(JSONFormatter(hides_words=hides_words))
     root.setLevel(level.upper())
     for name in ("alembic", "asyncio", "uvicorn", *_TELL_REQUESTS):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -15,6 +15,8 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.testing.schema": ("config_schema",),
     "luminai.testing.seeds": ("seeded",),
     "luminai.testing.scripted_provider": ("Cut", "Hang", "ScriptedProvider", "Wait"),
+    "luminai.testing.engine_suite": ("EngineContract", "EngineWorld"),
+    "luminai.testing.fleet": ("Fleet", "Node"),
     "luminai.testing.cache_suite": ("CacheContract",),
     "luminai.testing.memory_storage": ("MemoryStorage",),
     "luminai.testing.memory_payments": ("MemoryPayments",),

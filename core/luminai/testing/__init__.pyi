@@ -5,6 +5,10 @@ from luminai.testing.ai_suite import AIProviderContract as AIProviderContract
 from luminai.testing.cache_suite import CacheContract as CacheContract
 from luminai.testing.calculator_suite import CalculatorContract as CalculatorContract
 from luminai.testing.clock import FrozenClock as FrozenClock
+from luminai.testing.engine_suite import EngineContract as EngineContract
+from luminai.testing.engine_suite import EngineWorld as EngineWorld
+from luminai.testing.fleet import Fleet as Fleet
+from luminai.testing.fleet import Node as Node
 from luminai.testing.harness import HubUnderTest as HubUnderTest
 from luminai.testing.harness import running_hub as running_hub
 from luminai.testing.memory_payments import MemoryPayments as MemoryPayments
@@ -31,6 +35,9 @@ __all__ = [
     "CacheContract",
     "CalculatorContract",
     "Cut",
+    "EngineContract",
+    "EngineWorld",
+    "Fleet",
     "FrozenClock",
     "Hang",
     "HubUnderTest",
@@ -38,6 +45,7 @@ __all__ = [
     "MemoryStorage",
     "NetworkBlocked",
     "NetworkGuard",
+    "Node",
     "PaymentContract",
     "PersonaContract",
     "Records",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from luminai.contracts.patterns import as_python
+
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
@@ -123,8 +125,7 @@ class _Maker:
         if form is not None:
             raise NotImplementedError(f"schema format {form!r} is not understood")
         if "pattern" in schema:
-            # Python's `$` also stands before a last line break; msgspec and JSON Schema read it the same way, but a person's settings have none
-            whole = st.from_regex(schema["pattern"]).filter(lambda text: "\n" not in text)
+            whole = st.from_regex(as_python(schema["pattern"])).filter(lambda text: "\n" not in text)  # a person's settings have none
             return whole.filter(lambda text: low <= len(text) <= (high if high is not None else len(text)))
         return st.text(st.characters(codec="utf-8"), min_size=low, max_size=min(high if high is not None else low + _TEXT_MOST, low + _TEXT_MOST))
 

@@ -16,6 +16,7 @@ from sqlalchemy import String, bindparam, case, exists, insert, literal_column, 
 from sqlalchemy.orm import Session
 
 from luminai.contracts.vault import HUB_SUBJECT
+from luminai.data.causes import trace_of
 from luminai.data.event_log import Published
 from luminai.data.ids import new_id
 from luminai.data.tables_events import events
@@ -26,7 +27,7 @@ TRIGGER: Final = "event:"
 _RANK: Final = 4
 _ZERO: Final = {"attempts": 0, "attempts_before": 0, "crashes": 0, "done": 0, "total": 0}
 _EMPTY: Final = ("note", "error_code", "error")
-_GIVEN: Final = ("subject", "organisation", "actor", "trigger", "run_at", "once", "created_at")
+_GIVEN: Final = ("subject", "organisation", "actor", "trigger", "run_at", "once", "created_at", "trace")
 _BY_ID: Final = select(events).where(events.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -55,6 +56,7 @@ class FanOut:
         given["actor"] = f"plugin:{event.type.partition('.')[0]}"
         given["trigger"] = f"{TRIGGER}{event.id}"
         given["once"] = event.id
+        given["trace"] = trace_of(session)
         given["run_at"] = given["created_at"] = now
         if event.key:
             given["same"] = event.key

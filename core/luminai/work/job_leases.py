@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Executable, bindparam, insert, or_, select, update
+from sqlalchemy import Executable, String, bindparam, cast, insert, literal_column, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.types import UserDefinedType
 
 from luminai.contracts.errors import Conflict, HubError
 from luminai.contracts.vault import Vault
@@ -18,16 +19,35 @@ from luminai.data.tables_jobs import job_attempts, jobs
 from luminai.work.event_jobs import event_of, load
 from luminai.work.jobs import let_in, place, settle
 
-LEASE: Final = timedelta(seconds=60)
 MAX_CRASHES: Final = 3
 """A job that ended its process so often is dead: the next one would end too."""
 _FREE: Final[dict[str, Any]] = {"token": None, "worker": None, "lease_until": None}
+_ASIDE: Final = {"state": "parked", "told_until": None}
+
+
+class _Tid(UserDefinedType[str]):
+    """The place of a row in a table of PostgreSQL."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "tid"
+
+
 # built once: building a statement costs more than running it
 _TAKE: Final = (
     update(jobs)
-    .where(jobs.c.id == bindparam("of"))
-    .values(state="running", token=bindparam("fence"), worker=bindparam("by"), lease_until=bindparam("until"), attempts=bindparam("number"))
+    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .values(
+        state="running",
+        token=bindparam("fence"),
+        worker=bindparam("by"),
+        lease_until=bindparam("until"),
+        told_until=None,
+        attempts=jobs.c.attempts + 1,
+    )
 )
+_TAKE_WITH_SPOT: Final = _TAKE.returning(jobs.c.id, literal_column("ctid::text").label("spot"))
 _FINISH: Final = (
     update(jobs)
     .where(jobs.c.id == bindparam("of"), jobs.c.token == bindparam("fence"))
@@ -41,13 +61,14 @@ _FINISH: Final = (
         **_FREE,
     )
 )
+_FINISH_AT_SPOT: Final = _FINISH.where(literal_column("ctid") == cast(bindparam("spot", type_=String()), _Tid()))
 _ATTEMPT: Final = insert(job_attempts)
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
     """A job in the hands of a worker. ``attempt`` counts all there were, ``tries`` those since it was requeued; ``run_at`` is when it might
-    have run; ``input`` is opened, None when its key was destroyed. A delivery has an ``event``
-    instead, None when the log no longer holds it.
+    have run; ``spot`` is where its row lay on PostgreSQL when it was taken; ``input`` is opened, None when its key was destroyed. A delivery
+    has an ``event`` instead, None when the log no longer holds it. ``trace`` is the ``traceparent`` of whoever put it.
     """
 
     id: str
@@ -62,8 +83,10 @@ class Claimed(Struct, frozen=True, kw_only=True):
     is_keyed: bool
     run_at: datetime
     token: str
+    spot: str = ""
     input: bytes | None
     event: Published | None = None
+    trace: str | None = None
 
     @property
     def is_delivery(self) -> bool:
@@ -106,35 +129,33 @@ def claim(
     vault: Vault,
     *,
     worker: str,
-    most: int,
-    busy: Sequence[str],
-    full: Sequence[str],
+    rows: Sequence[Any],
     admits: Callable[[str, str], bool],
+    lease: timedelta,
     now: datetime,
 ) -> list[Claimed]:
-    """Take up to ``most`` jobs, the most urgent first, and of those the oldest.
+    """Take those of ``rows``, queued and locked in this unit, for which there is room.
 
     Args:
-        busy: Plugins of which nothing is taken.
-        full: Full names of actions of which nothing is taken.
         admits: ``(plugin, action)``: whether there is room for this one too.
     """
-    free: list[ColumnElement[bool]] = [jobs.c.state == "queued"]
-    if busy:
-        free.append(jobs.c.plugin.not_in(busy))
-    free += [or_(jobs.c.plugin != plugin, jobs.c.action != action) for plugin, _, action in (name.partition(".") for name in full)]
-    query = select(jobs).where(*free).order_by(jobs.c.rank, jobs.c.id).limit(most).with_for_update(skip_locked=True)
-    taken = []
-    for row in session.execute(query).all():
+    taken: list[Any] = []
+    for row in rows:
         if row.expires_at is not None and row.expires_at <= now:
             settle(session, row.id, "expired", now)
             continue
-        if not admits(row.plugin, row.action):
-            continue
-        token = secrets.token_hex(16)
-        session.execute(_TAKE, {"of": row.id, "fence": token, "by": worker, "until": now + LEASE, "number": row.attempts + 1})
-        taken.append((row, token))
-    events = load(session, [event for row, _ in taken if (event := event_of(row.trigger)) is not None])
+        if admits(row.plugin, row.action):
+            taken.append(row)
+    if not taken:
+        return []
+    token = secrets.token_hex(16)
+    given = {"ids": [row.id for row in taken], "fence": token, "by": worker, "until": now + lease}
+    spots: dict[str, str] = {}
+    if session.get_bind().dialect.name == "postgresql":
+        spots = {row.id: row.spot for row in session.execute(_TAKE_WITH_SPOT, given)}
+    else:
+        session.execute(_TAKE, given)
+    events = load(session, [event for row in taken if (event := event_of(row.trigger)) is not None])
     return [
         Claimed(
             id=row.id,
@@ -149,10 +170,12 @@ def claim(
             is_keyed=row.same is not None,
             run_at=row.run_at,
             token=token,
+            spot=spots.get(row.id, ""),
             input=_opened(session, vault, row) if row.input is not None else None,
             event=events.get(event_of(row.trigger) or ""),
+            trace=row.trace,
         )
-        for row, token in taken
+        for row in taken
     ]
 
 
@@ -176,7 +199,9 @@ def finish(session: Session, vault: Vault, job: Claimed, ended: Ended, ran: Ran,
         "code": ended.error_code,
         "words": ended.error[:500],
     }
-    if _changed(session, _FINISH, given) != 1:
+    # found by its place, a row is the only one that counts as read: by way of the index its neighbours do too, and their ends would meet this one
+    is_changed = bool(job.spot) and _changed(session, _FINISH_AT_SPOT, given | {"spot": job.spot}) == 1
+    if not is_changed and _changed(session, _FINISH, given) != 1:
         raise Conflict(f"The job {job.id} is no longer this worker's.", code="lease-lost", hint="Its lease ran out, it was cancelled, or it is done.")
     _note(session, job.id, job.attempt, given["to"], ended, ran, now)
     if job.is_keyed and not again:
@@ -189,11 +214,11 @@ def give_back(session: Session, job: Claimed, now: datetime) -> None:
     session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
 
 
-def beat(session: Session, worker: str, now: datetime) -> set[str]:
-    """Keep the leases of a worker and return the tokens of its jobs."""
+def beat(session: Session, worker: str, lease: timedelta, now: datetime) -> set[tuple[str, str | None]]:
+    """Keep the leases of a worker and return the ids and tokens of its jobs."""
     mine = (jobs.c.worker == worker) & (jobs.c.state == "running")
-    session.execute(update(jobs).where(mine).values(lease_until=now + LEASE))
-    return set(session.execute(select(jobs.c.token).where(mine)).scalars())
+    session.execute(update(jobs).where(mine).values(lease_until=now + lease))
+    return {(row.id, row.token) for row in session.execute(select(jobs.c.id, jobs.c.token).where(mine))}
 
 
 def is_lost(session: Session, now: datetime) -> bool:
@@ -201,7 +226,7 @@ def is_lost(session: Session, now: datetime) -> bool:
     return session.execute(select(jobs.c.id).where(jobs.c.state == "running", jobs.c.lease_until <= now).limit(1)).first() is not None
 
 
-def reclaim(session: Session, now: datetime, *, all_of_them: bool = False) -> list[str]:
+def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: bool = False) -> list[str]:
     """Take jobs from workers that are gone; one that ended its process three times is dead. Return the ids of those.
 
     Args:
@@ -210,8 +235,8 @@ def reclaim(session: Session, now: datetime, *, all_of_them: bool = False) -> li
     lost = jobs.c.state == "running" if all_of_them else (jobs.c.state == "running") & (jobs.c.lease_until <= now)
     dead = []
     for row in session.execute(select(jobs).where(lost).limit(500).with_for_update(skip_locked=True)).all():
-        ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for a minute, while it ran.")
-        ran = Ran(version="", generation=0, worker=row.worker or "", began_at=row.lease_until - LEASE)
+        ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for too long, while it ran.")
+        ran = Ran(version="", generation=0, worker=row.worker or "", began_at=row.lease_until - lease)
         _note(session, row.id, row.attempts, "crashed", ended, ran, now)
         values: dict[str, Any] = {**_FREE, "crashes": row.crashes + 1}
         if row.wants_cancel:
@@ -229,7 +254,7 @@ def reclaim(session: Session, now: datetime, *, all_of_them: bool = False) -> li
 
 def park(session: Session, served: Sequence[str]) -> int:
     """Put aside what belongs to plugins that do not run here, and take back what does; return how many changed."""
-    aside = update(jobs).where(jobs.c.state == "queued", jobs.c.plugin.not_in(served)).values(state="parked")
+    aside = update(jobs).where(jobs.c.state == "queued", jobs.c.plugin.not_in(served)).values(**_ASIDE)
     back = update(jobs).where(jobs.c.state == "parked", jobs.c.plugin.in_(served)).values(state="queued")
     return _changed(session, aside) + _changed(session, back)
 

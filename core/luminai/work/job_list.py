@@ -148,7 +148,14 @@ class JobList:
                 raise Conflict("Its input cannot be read any more.", code="job-input-gone", hint="The person whose it was is erased.")
             if row.same is not None and _is_busy(session, row):
                 raise Conflict("Another job of its key is under way.", code="job-key-busy", hint="Wait for it, or cancel it.")
-            values = {"state": "queued", "attempts_before": row.attempts, "crashes": 0, "wants_cancel": False, "run_at": self._clock.now()}
+            values = {
+                "state": "queued",
+                "told_until": None,
+                "attempts_before": row.attempts,
+                "crashes": 0,
+                "wants_cancel": False,
+                "run_at": self._clock.now(),
+            }
             values |= {"settled_at": None, "expires_at": None, "error": "", "error_code": "", "done": 0, "total": 0, "note": ""}
             if given is not None:
                 values["input"] = self._vault.seal(session, subject=row.subject, place=place(job_id, "input"), value=given)

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from luminai.contracts.vault import Vault
+from luminai.data.causes import trace_of
 from luminai.data.ids import new_id
 from luminai.data.tables_jobs import job_attempts, jobs
 from luminai.data.vault.sealing import SubjectVault
@@ -124,6 +125,7 @@ def _row(session: Session, job_id: str, job: NewJob, now: datetime) -> dict[str,
         "once": job.once,
         "created_at": now,
         "settled_at": now if state in SETTLED else None,
+        "trace": trace_of(session),
     }
     return row | _ZERO
 

@@ -266,6 +266,7 @@ def test_delivery__replayed__is_a_no_op_with_the_same_answer(tmp_path) -> None:
     on_hub(tmp_path, work)
 
 
+@pytest.mark.shows("LR-07")
 def test_redelivery__after_the_hub_forgot_it__has_no_second_effect(tmp_path) -> None:
     clock = FrozenClock()
 

@@ -109,6 +109,7 @@ async def kept(hub: Any) -> list[str]:
     return sorted(one["delivery_id"] for one in items)
 
 
+@pytest.mark.shows("LR-07")
 def test_missed_deliveries__are_asked_for_and_have_one_effect(tmp_path: Any) -> None:
     async def work(hub: Any, twin: Twin) -> None:
         for number in range(230):

@@ -82,8 +82,8 @@ def test_bad_input__is_a_problem_and_leaves_nothing() -> None:
             hold, unknown = made.journal("h", made.void("h")).id, "acc_" + "1" * 32
             posted = {"type": "post", "hold": hold, "amount": {"minor": 11, "asset": "EUR"}, "code": "x"}
             cases: list[tuple[list[Any], int, str]] = [
-                ([leg("transfer", wallet, made.clearing, -1)], 422, "ledger.invalid"),
-                ([leg("transfer", wallet, made.clearing, 0)], 422, "ledger.invalid"),
+                ([leg("transfer", wallet, made.clearing, -1)], 400, "invalid-input"),
+                ([leg("transfer", wallet, made.clearing, 0)], 400, "invalid-input"),
                 ([leg("transfer", wallet, made.clearing, 1.5)], 400, "invalid-input"),
                 ([leg("transfer", wallet, made.clearing, "1")], 400, "invalid-input"),
                 ([leg("transfer", wallet, made.clearing, 2**53)], 400, "bad-number"),

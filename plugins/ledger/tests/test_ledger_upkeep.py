@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ledger_bank import Bank, bank
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from luminai.data.backup.postgres_content import postgres_tables
 from luminai.testing import FrozenClock
 from luminai_ledger import Guard, Result
 from luminai_ledger.journal import raw
@@ -161,5 +163,40 @@ def test_person__is_told_everything_and_the_books_stay() -> None:
             assert "7 years" in report.kept["ledger__accounts"]
             assert (await plugin.erase_subject(made.ctx, "user_none", True)).kept == {}
             assert (await made.verify()).transfers == 5
+
+    asyncio.run(test())
+
+
+@pytest.mark.postgres
+def test_restore__brings_books_back_past_the_rules_that_made_them(tmp_path: Path, own_postgres_url: str) -> None:
+    """What a backup of PostgreSQL does with these tables: out by COPY, and in where the triggers would refuse a row, or post it once more."""
+
+    async def test() -> None:
+        async with bank(folder=tmp_path, database_url=own_postgres_url) as made:
+            wallet = await made.wallet("wallet", 100)
+            await made.apply(made.journal("h", made.hold(wallet, made.clearing, 30)), made.journal("s", made.transfer(wallet, made.clearing, 20)))
+            await seal(made.ctx)
+            before = await made.verify()
+            async with postgres_tables(own_postgres_url, read_only=False) as tables:
+                mine = [name for name in tables.in_order() if name.startswith("ledger__") and not name.endswith("alembic_version")]
+                kept: dict[str, list[bytes]] = {name: [] for name in mine}
+                content = {name: await tables.copy_out(name, kept[name].append) for name in mine}
+                for name in reversed(mine):
+                    await tables._connection.execute(
+                        f"ALTER TABLE {name} DISABLE TRIGGER USER; DELETE FROM {name}; ALTER TABLE {name} ENABLE TRIGGER USER"
+                    )
+
+                async def rows(name: str) -> AsyncIterator[bytes]:
+                    for chunk in kept[name]:
+                        yield chunk
+
+                for name in mine:
+                    await tables.copy_in(name, rows(name))
+                await tables.mend_sequences()
+                assert {name: await tables.copy_out(name, lambda _: None) for name in mine} == content
+            assert await made.verify() == before
+            (outcome,) = await made.apply(made.journal("p", made.post("h", 10)))
+            assert outcome.seqs[0] > before.through_seq
+            assert (await made.verify()).count == 0
 
     asyncio.run(test())

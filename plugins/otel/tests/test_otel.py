@@ -89,6 +89,7 @@ def attributes(span: Span) -> dict[str, Any]:
     return {one.key: getattr(one.value, one.value.WhichOneof("value")) for one in span.attributes}
 
 
+@pytest.mark.shows("TL-171")
 def test_request__continues_the_callers_trace_down_to_the_provider() -> None:
     async def main() -> None:
         async with collecting() as collector:

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from luminai.contracts.runtime import Health, HealthState
 from luminai.data.backup.create import SUFFIX
-
-if TYPE_CHECKING:
-    from luminai.contracts.context import Clock
-
-LATE: Final = timedelta(hours=26)
-"""A day and a margin (reliability P9)."""
 
 
 def newest(folder: Path) -> datetime | None:
@@ -24,16 +15,11 @@ def newest(folder: Path) -> datetime | None:
     return datetime.fromtimestamp(max(times), UTC) if times else None
 
 
-def age_check(folder: Path, clock: Clock) -> Callable[[], Awaitable[Health]]:
-    """Return the check that is degraded while the newest backup is older than 26 hours."""
-
-    async def check() -> Health:
-        last = await asyncio.to_thread(newest, folder)
-        if last is None:
-            return Health(HealthState.DEGRADED, "There is no backup yet. Run `luminai backup create` daily.")
-        hours = (clock.now() - last) / timedelta(hours=1)
-        if hours > LATE / timedelta(hours=1):
-            return Health(HealthState.DEGRADED, f"The last backup is {hours:.0f} hours old. Run `luminai backup create` daily.")
-        return Health(HealthState.OK)
-
-    return check
+def age_of(folder: Path, now: datetime, longest: timedelta) -> Health:
+    """Return the health of a folder of backups: degraded while the newest one is older than ``longest``."""
+    last = newest(folder)
+    if last is None:
+        return Health(HealthState.DEGRADED, "There is no backup yet. Run `luminai backup create`.")
+    if now - last > longest:
+        return Health(HealthState.DEGRADED, f"The last backup is {(now - last) / timedelta(hours=1):.0f} hours old. Run `luminai backup create`.")
+    return Health(HealthState.OK)

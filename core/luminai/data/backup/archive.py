@@ -44,7 +44,7 @@ class Head(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the key is found. Argon2id with 64 MiB, 3 passes, 4 lanes is the second choice of RFC 9106, 4."""
 
     kind: Literal["master", "passphrase"]
-    salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     master_key: Annotated[str, Meta(max_length=32)] = ""
     memory_kib: Annotated[int, Meta(ge=8, le=1024 * 1024)] = 64 * 1024
     passes: Annotated[int, Meta(ge=1, le=16)] = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,8 @@ from luminai.data.vault.ring import MasterKey
 SUFFIX: Final = ".luminai-backup"
 DATABASE: Final = "database.sqlite3"
 TABLE: Final = "tables/"
+OWN_NAME: Final = re.compile(r"^hub-\d{8}T\d{6}Z\.luminai-backup\Z")
+"""Files that ``file_name`` named."""
 Progress = Callable[[str], None]
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 NAME = "manifest.json"
 MAX_BYTES = 64 * 1024 * 1024
 
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Content(Struct, frozen=True):

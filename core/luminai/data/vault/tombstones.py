@@ -50,6 +50,12 @@ def read_file(path: Path) -> dict[str, str]:
     return {match[1]: match[2] for line in lines if (match := _LINE.match(line))}
 
 
+def carry(source: Path, target: Path) -> None:
+    """Append to ``target`` the lines of ``source`` that it lacks."""
+    known = read_file(target)
+    append_file(target, {one: datetime.fromisoformat(at) for one, at in read_file(source).items() if one not in known})
+
+
 def append_file(path: Path, found: dict[str, datetime]) -> None:
     """Append lines and wait until they are on the disk."""
     if not found:

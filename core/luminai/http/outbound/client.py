@@ -73,7 +73,7 @@ class Outbound:
             if self._closed:
                 raise Unavailable("The hub is stopping.", code="stopping")
             if private not in self._sessions:
-                await asyncio.to_thread(import_module, "luminai.http.outbound.exchange")
+                await asyncio.to_thread(import_module, "luminai.http.outbound.stream")
                 from luminai.http.outbound.connections import open_session, trusted_authorities
 
                 self._sessions[private] = open_session(self._lookup, await asyncio.to_thread(trusted_authorities), private=private)
@@ -177,12 +177,13 @@ class PluginHttp:
                         raise
             except TimeoutError:
                 raise timed_out(f"No answer began within {timeout:g} s.") from None
-            from luminai.http.outbound.exchange import Stream
+            from luminai.http.outbound.stream import Stream
 
+            stream = Stream(response, idle=idle, end=end, max_bytes=max_bytes)
             try:
-                yield Stream(response, idle=idle, end=end, max_bytes=max_bytes)
+                yield stream
             finally:
-                response.close()
+                stream.close()
                 slots.release()
 
     async def _send(self, method: str, url: str, headers: Mapping[str, str] | None, body: bytes | None, json: Any, redirects: int) -> ClientResponse:

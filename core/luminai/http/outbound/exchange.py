@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from asyncio import get_running_loop, timeout_at
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -14,7 +13,7 @@ from aiohttp import ClientResponse, ClientSession
 from multidict import CIMultiDict
 
 from luminai.http.outbound.connections import MAX_HEADER_BYTES, MAX_HEADERS, opened
-from luminai.http.outbound.failures import failed, refused, timed_out, too_large
+from luminai.http.outbound.failures import failed, refused, too_large
 from luminai.http.outbound.grants import Grant
 from luminai.http.outbound.targets import Target, target_of
 
@@ -91,10 +90,18 @@ async def send(sessions: Sessions, call: Call, url: str, grants: Iterable[Grant]
 
 
 async def _send_once(session: ClientSession, call: Call, target: Target) -> ClientResponse:
+    async def ask() -> ClientResponse:
+        return await session.request(call.method, target.url, headers=call.headers, data=call.body, allow_redirects=False)
+
     token = opened.set(target.private)
     try:
         with told(target.host):
-            return await session.request(call.method, target.url, headers=call.headers, data=call.body, allow_redirects=False)
+            try:
+                return await ask()
+            except aiohttp.ClientOSError as error:
+                if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError):
+                    raise
+            return await ask()  # the service had closed the kept connection that was taken: no whole request had left
     finally:
         opened.reset(token)
 
@@ -128,32 +135,6 @@ async def read_pieces(response: ClientResponse, *, max_bytes: int) -> AsyncItera
         if size > max_bytes:
             raise too_large(f"{host} answers with more than {max_bytes} bytes.")
         yield piece
-
-
-class Stream:
-    """Implements ``HttpStream``: ``idle`` bounds each silence in seconds, ``end`` is the loop's time when all is over."""
-
-    def __init__(self, response: ClientResponse, *, idle: float, end: float, max_bytes: int) -> None:
-        self._response = response
-        self._idle = idle
-        self._end = end
-        self._max_bytes = max_bytes
-        self.status = response.status
-        self.headers = plain_headers(response)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes."""
-        pieces = aiter(read_pieces(self._response, max_bytes=self._max_bytes))
-        loop = get_running_loop()
-        while True:
-            try:
-                async with timeout_at(min(loop.time() + self._idle, self._end)):
-                    piece = await anext(pieces, b"")
-            except TimeoutError:
-                raise timed_out(f"{self._response.url.host} fell silent, or goes on for too long.") from None
-            if not piece:
-                return
-            yield piece
 
 
 def plain_headers(response: ClientResponse) -> dict[str, str]:

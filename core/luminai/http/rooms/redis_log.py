@@ -119,10 +119,10 @@ class RedisLog:
         await self._redis.aclose()
 
     async def _tell(self) -> None:
-        while True:
+        while not _is_cancelled():
             await self._has_news.wait()
             self._has_news.clear()
-            while self._waiting:
+            while self._waiting and not _is_cancelled():
                 some = [self._waiting[index] for index in range(min(AT_ONCE, len(self._waiting)))]
                 try:
                     async with asyncio.timeout(CALL_SECONDS), self._redis.pipeline(transaction=False) as pipe:
@@ -130,8 +130,9 @@ class RedisLog:
                             await self._send(pipe, *one)
                         await pipe.execute()
                 except Exception as error:  # noqa: BLE001 - whatever Redis has, it is tried again; readers take a repeated message as one more
-                    self._note_away(error)
-                    await asyncio.sleep(RETRY_SECONDS)
+                    if not _is_cancelled():
+                        self._note_away(error)
+                        await asyncio.sleep(RETRY_SECONDS)
                     continue
                 self.is_away = False
                 for one in some:
@@ -145,12 +146,12 @@ class RedisLog:
             await self._append(keys=[self._prefix + room], args=[_ms(kept), kept.history, kind, data, self._channel, room], client=pipe)
 
     async def _hear(self) -> None:
-        while True:
+        while not _is_cancelled():
             try:
                 async with self._redis.pubsub() as listening:
                     await listening.subscribe(self._channel)
                     silent = 0
-                    while True:
+                    while not _is_cancelled():
                         got = await listening.get_message(timeout=CALL_SECONDS / 2)
                         silent = silent + 1 if got is None else 0
                         if silent > MAX_SILENT:
@@ -164,6 +165,8 @@ class RedisLog:
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - connected again below
+                if _is_cancelled():
+                    return
                 self._note_away(error)
                 with contextlib.suppress(Exception):
                     await self._redis.connection_pool.disconnect(inuse_connections=False)
@@ -180,6 +183,12 @@ class RedisLog:
         if not self.is_away:
             _log.warning("live.redis.away", extra={"reason": str(error)[:200]})
         self.is_away = True
+
+
+def _is_cancelled() -> bool:
+    """Tell whether this task is to end: a cancellation in the middle of a call may come out of the client as another error, or not at all."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _position(raw: bytes) -> Position:

@@ -7,12 +7,14 @@ from typing import Final
 from luminai.testing.conformance import (
     gold_rules,
     import_rule,
+    message_rules,
     migration_rule,
     running_rules,
     silver_fault_rules,
     silver_rules,
     static_rules,
     swap_rule,
+    work_rules,
 )
 from luminai.testing.conformance.rules import Level, Rule
 
@@ -115,6 +117,15 @@ _BRONZE: Final = (
         check=running_rules.nothing_leaks,
         needs=("B07",),
     ),
+    Rule(
+        id="B12",
+        level=Level.BRONZE,
+        title="Its actions are typed, bounded and guarded by a scope",
+        reason="People, programs and schedules ask for actions; what one may send must be judged before it is kept.",
+        fix="`Meta` bounds on every field of input and output, `forbid_unknown_fields=True` on the input, a scope of the manifest.",
+        check=work_rules.actions_are_bounded,
+        needs=("B07",),
+    ),
 )
 _SILVER: Final = (
     Rule(
@@ -197,6 +208,60 @@ _SILVER: Final = (
         fix="`info={…}` on tables and columns, as in `docs/how-to/extend/say-what-a-column-holds.md`; `luminai privacy map` shows it.",
         check=silver_rules.columns_have_a_class,
         needs=("B08",),
+    ),
+    Rule(
+        id="S10",
+        level=Level.SILVER,
+        title="An action that is tried again has one effect",
+        reason="A job runs at least once: what comes between the effect and its mark must not double it.",
+        fix="`job.finish(session, output)` in the unit of work that has the effect; elsewhere a row keyed by `job.id`.",
+        check=work_rules.retried_action_has_one_effect,
+        needs=("B12",),
+    ),
+    Rule(
+        id="S11",
+        level=Level.SILVER,
+        title="An action that is cancelled at any await leaves no half",
+        reason="Deadlines, operators and restarts end an attempt wherever it is.",
+        fix="All that belongs together in one unit of work, or each step such that the next attempt finds it; let `CancelledError` pass.",
+        check=work_rules.cancelled_action_leaves_no_half,
+        needs=("S10",),
+    ),
+    Rule(
+        id="S12",
+        level=Level.SILVER,
+        title="Its jobs wait while it is off, and run when it is back",
+        reason="Operators turn a plugin off without losing what was asked of it.",
+        fix="Declare every action whatever the settings say, under the same name; refuse in `run` what cannot be done.",
+        check=work_rules.jobs_wait_while_it_is_off,
+        needs=("B12",),
+    ),
+    Rule(
+        id="S13",
+        level=Level.SILVER,
+        title="Its schedules are valid, and run when their moment comes",
+        reason="A schedule that never fires, or whose job fails each time, is seen by nobody until it is missed.",
+        fix="`luminai schedules simulate` shows what a trigger does; the input must fit the action's.",
+        check=work_rules.schedules_run,
+        needs=("B12",),
+    ),
+    Rule(
+        id="S14",
+        level=Level.SILVER,
+        title="Its durable handlers have one effect, and are not called with versions that they do not know",
+        reason="Deliveries come at least once, by replay too, and other plugins change their events.",
+        fix="`delivery.finish(session)` in the unit of work that has the effect; `versions` names what the handler reads.",
+        check=message_rules.subscriptions_hold,
+        needs=("B07",),
+    ),
+    Rule(
+        id="S15",
+        level=Level.SILVER,
+        title="Its rooms are closed to strangers, and its messages bounded",
+        reason="A room that anybody may join tells everybody what happens in it.",
+        fix="`may_join` says yes only for what is there and the actor's own; `Meta` bounds on what is sent.",
+        check=message_rules.rooms_are_closed_to_strangers,
+        needs=("B07",),
     ),
 )
 _GOLD: Final = (

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec import Struct
 
 from luminai.contracts.ai import AIProvider, ChatMessage, ChatRequest
+from luminai.contracts.payment import AuthorizeRequest, Money, PaymentProvider
 from luminai.contracts.persona import Persona
 from luminai.contracts.resonance import ResonanceCalculator
 from luminai.contracts.storage import StorageBackend
@@ -20,6 +23,7 @@ from luminai.testing.ai_suite import AIProviderContract
 from luminai.testing.calculator_suite import CalculatorContract
 from luminai.testing.conformance.gold_rules import SUBJECT_VARIABLE
 from luminai.testing.conformance.subject import Subject
+from luminai.testing.payment_suite import PaymentContract
 from luminai.testing.persona_suite import PersonaContract
 from luminai.testing.storage_suite import StorageContract
 
@@ -82,6 +86,21 @@ def _provider(provider: AIProvider) -> type | None:
     return Provider
 
 
+def _payments(provider: PaymentProvider) -> type:
+    class Payments(PaymentContract):
+        def provider(self, folder: Path) -> AbstractAsyncContextManager[PaymentProvider]:
+            return _running("payment_providers", provider.name, folder)
+
+        def request(self) -> AuthorizeRequest:
+            assets = sorted(provider.capabilities().assets) or ["EUR"]
+            return AuthorizeRequest(amount=Money(1000, "EUR" if "EUR" in assets else assets[0]), reference="order-1", method="card")
+
+        async def deliver(self, _: PaymentProvider) -> tuple[bytes, Mapping[str, str], datetime]:
+            pytest.skip("only the plugin's own tests can make a genuine delivery")
+
+    return Payments
+
+
 def _suites() -> Iterator[tuple[str, type | None]]:
     if OFFERED.get("personas"):
         yield "TestPersonas", _Personas
@@ -91,6 +110,8 @@ def _suites() -> Iterator[tuple[str, type | None]]:
         yield f"TestStorage{number}", _storage(backend)
     for number, provider in enumerate(OFFERED.get("ai_providers", ())):
         yield f"TestProvider{number}", _provider(provider)
+    for number, provider in enumerate(OFFERED.get("payment_providers", ())):
+        yield f"TestPayments{number}", _payments(provider)
 
 
 globals().update({name: suite for name, suite in _suites() if suite is not None})

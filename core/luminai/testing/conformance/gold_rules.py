@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -18,6 +20,7 @@ SUITES: Final = {
     "personas": "PersonaContract",
     "resonance_calculators": "CalculatorContract",
     "ai_providers": "AIProviderContract",
+    "payment_providers": "PaymentContract",
     "storage_backends": "StorageContract",
 }
 SUBJECT_VARIABLE: Final = "LUMINAI_CONFORMANCE_SUBJECT"
@@ -27,27 +30,50 @@ SUBJECT_VARIABLE: Final = "LUMINAI_CONFORMANCE_SUBJECT"
 def contracts_are_kept(subject: Subject) -> str:
     """G01."""
     families = [family for family in SUITES if family in subject.manifest.provides]
-    if "payment_providers" in subject.manifest.provides:
-        raise CannotTell("a payment provider needs its sandbox: subclass PaymentContract in the plugin's own tests")
     if not families:
         return "It provides nothing that has a suite."
-    if subject.manifest.network and {"ai_providers", "storage_backends"} & set(families):
-        raise CannotTell(f"it calls {', '.join(subject.manifest.network)}: subclass the suites in the plugin's own tests")
     if find_spec("pytest") is None or find_spec("hypothesis") is None:
         raise CannotTell("pytest and hypothesis are not installed")
+    if subject.manifest.network and {"ai_providers", "payment_providers", "storage_backends"} & set(families):
+        return _own_tests(subject, [SUITES[family] for family in families])
     with subject.folder() as folder:
         told = {"plugin": subject.plugin, "installed": subject.installed, "settings": subject.settings}
         (folder / "subject.json").write_bytes(msgspec.json.encode(told))
         module = Path(__file__).with_name("contract_tests.py")
         options = ["-q", "--tb=line", "-rfE", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={folder}", "--import-mode=importlib"]
         env = os.environ | {SUBJECT_VARIABLE: str(folder / "subject.json"), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        command = [sys.executable, "-m", "pytest", str(module), *options]
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - our own suites
+        said = _pytest([str(module), *options], folder, env)
+    return f"{', '.join(SUITES[family] for family in families)}: {said}"
+
+
+def _own_tests(subject: Subject, suites: Sequence[str]) -> str:
+    """Run what the plugin's own tests make of the suites: it calls a service, and they bring one."""
+    package = Path(subject.plugin.package_dir)
+    home = next((place for place in (package, *package.parents[:2]) if (place / "pyproject.toml").is_file()), package)
+    found = {suite: [f"{path}::{name}" for path in sorted(home.glob("tests/**/test_*.py")) for name in _subclasses(path, suite)] for suite in suites}
+    if missing := [suite for suite, tests in found.items() if not tests]:
+        raise CannotTell(
+            f"it calls {', '.join(subject.manifest.network)}: subclass {', '.join(missing)} in the plugin's own tests, beside its source"
+        )
+    tests = [test for named in found.values() for test in named]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    said = _pytest([*tests, "-q", "--tb=line", "-rfE", "-p", "no:cacheprovider"], home, env)
+    return f"{', '.join(suites)} in its own tests: {said}"
+
+
+def _subclasses(path: Path, suite: str) -> list[str]:
+    classes = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    return [one.name for one in classes if any(ast.unparse(base).rpartition(".")[2] == suite for base in one.bases)]
+
+
+def _pytest(options: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
+    command = [sys.executable, "-m", "pytest", *options]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - suites, and the plugin's tests
     lines = done.stdout.strip().splitlines()
     if done.returncode:
         failed = [line.partition("::")[2] or line for line in lines if line.startswith(("FAILED", "ERROR"))]
         raise RuleBroken("; ".join(failed[:6]) or (done.stdout + done.stderr).strip()[-500:])
-    return f"{', '.join(SUITES[family] for family in families)}: {lines[-1].strip('= ') if lines else ''}"
+    return lines[-1].strip("= ") if lines else ""
 
 
 def types_are_strict(subject: Subject) -> str:

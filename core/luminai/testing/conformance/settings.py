@@ -31,7 +31,7 @@ def smallest(schema: Mapping[str, Any]) -> dict[str, Any]:
     required = set(target(schema, schema).get("required", ()))
     if not required:
         return {}
-    found: dict[str, Any] = _simplest(schema, schema)
+    found: dict[str, Any] = simplest(schema, schema)
     return {name: value for name, value in found.items() if name in required}
 
 
@@ -96,10 +96,15 @@ def _wrong_values(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterato
     if "maxLength" in schema and schema["maxLength"] < 10**6:
         yield "too long", "x" * (schema["maxLength"] + 1)
     if "maxItems" in schema and schema["maxItems"] < 10**4 and isinstance(schema.get("items"), Mapping):
-        yield "with too many entries", [_simplest(schema["items"], root)] * (schema["maxItems"] + 1)
+        yield "with too many entries", [simplest(schema["items"], root)] * (schema["maxItems"] + 1)
 
 
-def _simplest(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+def simplest(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Return the simplest value that a schema takes.
+
+    Raises:
+        NotImplementedError: the schema says something that is not understood.
+    """
     from hypothesis import HealthCheck, Phase, find, settings
 
     quiet = settings(max_examples=200, database=None, deadline=None, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))

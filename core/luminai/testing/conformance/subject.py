@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from luminai.contracts.context import Clock
 from luminai.contracts.manifest import Manifest
 from luminai.host.discovery import InstalledPlugin
 from luminai.host.hooks import BoundHooks, bind_hooks
@@ -91,15 +92,18 @@ class Subject:
     @cached_property
     def requires(self) -> tuple[str, ...]:
         """Ids of all plugins that must run before it, those of those too."""
-        by_id = {one.id: one for one in self.installed}
+        return self.required_by(self.id)
+
+    def required_by(self, plugin: str) -> tuple[str, ...]:
+        """Return the ids of all plugins that must run before ``plugin``, those of those too."""
+        by_id = {one.id: one.manifest for one in (*self.installed, self.plugin) if one.manifest is not None}
         found: dict[str, None] = {}
-        waiting = list(self.manifest.requires)
+        waiting = list(by_id[plugin].requires) if plugin in by_id else []
         while waiting:
-            plugin_id = waiting.pop()
-            other = by_id.get(plugin_id)
-            if plugin_id not in found and other is not None and other.manifest is not None:
-                found[plugin_id] = None
-                waiting += other.manifest.requires
+            other = waiting.pop()
+            if other not in found and other in by_id:
+                found[other] = None
+                waiting += by_id[other].requires
         return tuple(found)
 
     @asynccontextmanager
@@ -110,13 +114,16 @@ class Subject:
         config: Mapping[str, Any] | None = None,
         folder: Path | None = None,
         plugin_seconds: float = 30.0,
+        clock: Clock | None = None,
+        beside: Sequence[str] = (),
     ) -> AsyncIterator[HubUnderTest]:
-        """Run a hub with the plugin, what it requires, and nothing else."""
-        plugins = (*self.requires, *((self.id,) if with_it else ()))
+        """Run a hub with the plugin, what it requires, those ``beside`` it, and nothing else."""
+        plugins = tuple(dict.fromkeys((*self.requires, *beside, *((self.id,) if with_it else ()))))
         wanted = {self.id: self.settings if config is None else config}
         more: dict[str, Any] = {"hub": {"plugin-seconds": plugin_seconds}, "server": {"drain-seconds": DRAIN_SECONDS}}
         with self.secrets():
-            async with running_hub(*plugins, config=wanted if with_it else None, settings=more, installed=self.installed, folder=folder) as hub:
+            given = wanted if with_it else None
+            async with running_hub(*plugins, config=given, settings=more, installed=self.installed, folder=folder, clock=clock) as hub:
                 yield hub
 
     @contextmanager

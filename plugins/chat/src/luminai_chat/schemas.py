@@ -12,8 +12,8 @@ from luminai import ResonancePart, Source, Usage
 MAX_MESSAGE = 16_000
 MAX_PLAYGROUND_MESSAGE = 2_000
 
-SessionId = Annotated[str, Meta(pattern=r"^ses_[0-9a-f]{32}$")]
-MessageId = Annotated[str, Meta(pattern=r"^msg_[0-9a-f]{32}$")]
+SessionId = Annotated[str, Meta(pattern=r"^ses_[0-9a-f]{32}\Z")]
+MessageId = Annotated[str, Meta(pattern=r"^msg_[0-9a-f]{32}\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 

@@ -6,10 +6,10 @@ import difflib
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from sqlalchemy.orm import Session
 
 from luminai import (
@@ -44,21 +44,24 @@ KEPT_TURNS: Final = 1000
 TITLE_LENGTH: Final = 80
 
 
+Id = Annotated[str, Meta(max_length=40)]
+
+
 class TurnOpened(Struct, frozen=True):
     """A question was stored."""
 
-    session_id: str
-    message_id: str
-    turn_id: str
+    session_id: Id
+    message_id: Id
+    turn_id: Id
 
 
 class TurnClosed(Struct, frozen=True):
     """A reply was stored."""
 
-    session_id: str
-    message_id: str
-    turn_id: str
-    end_state: str
+    session_id: Id
+    message_id: Id
+    turn_id: Id
+    end_state: Annotated[str, Meta(max_length=20)]
     R: float
 
 

@@ -9,12 +9,12 @@ from msgspec import Meta, Struct
 
 from luminai import Secret
 
-Repository = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
-Hook = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}/[0-9]{1,19}$")]
-Branch = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$")]
+Repository = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}\Z")]
+Hook = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}/[0-9]{1,19}\Z")]
+Branch = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}\Z")]
 Day = Annotated[
     str,
-    Meta(pattern=r"^(20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])))?$"),
+    Meta(pattern=r"^(20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8])))?\Z"),
 ]
 
 
@@ -40,7 +40,7 @@ class GitHubConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unk
     api: Annotated[
         str,
         Meta(
-            pattern=r"^https?://[a-z0-9.:_\[\]-]{1,255}(/[A-Za-z0-9._/-]{0,100})?[^/]$",
+            pattern=r"^https?://[a-z0-9.:_\[\]-]{1,255}(/[A-Za-z0-9._/-]{0,100})?[^/]\Z",
             description="Address of GitHub's API; another for a GitHub of your own.",
         ),
     ] = "https://api.github.com"

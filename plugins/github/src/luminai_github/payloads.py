@@ -21,7 +21,7 @@ LISTED_COMMITS: Final = 2048
 """GitHub lists no more commits in a push."""
 _REF: Final = re.compile(r"^refs/(heads|tags)/[^\x00-\x20\x7f~^:?*\[\\]{1,255}\Z")
 _TEXT: Final = 200
-Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40,64}$")]
+Commit = Annotated[str, Meta(pattern=r"^[0-9a-f]{40,64}\Z")]
 
 
 class _Named(Struct, frozen=True):
@@ -29,7 +29,7 @@ class _Named(Struct, frozen=True):
 
 
 class _Repository(Struct, frozen=True):
-    full_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
+    full_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}\Z")]
 
 
 class Envelope(Struct, frozen=True):

@@ -28,7 +28,7 @@ class Attempt(Struct, frozen=True):
     """One attempt of GitHub to deliver; ``guid`` is the delivery's id, the same for all its attempts."""
 
     id: Annotated[int, Meta(ge=0)]
-    guid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,100}$")]
+    guid: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,100}\Z")]
     status_code: int
 
 

@@ -16,7 +16,7 @@ from luminai_ledger.journal import derived, raw
 from luminai_ledger.models import accounts, assets
 from luminai_ledger.moments import micros
 
-Text = Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Text = Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 
 
 class Guard(IntEnum):
@@ -39,7 +39,7 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         overdraft: How far the guard may be overstepped, in minor units.
     """
 
-    purpose: Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    purpose: Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
     asset: AssetCode
     owner: Text = ""
     tenant: Text = ""
@@ -130,14 +130,16 @@ def close_account(session: Session, identity: str, now: datetime) -> None:
     session.execute(update(accounts).where(accounts.c.id == row.id).values(closed_at=micros(now)))
 
 
-def find_account(session: Session, identity: str, *, lock: bool = False) -> Any:
-    """Return an account's row.
+def find_account(session: Session, identity: str, *, owner: str | None = None, lock: bool = False) -> Any:
+    """Return an account's row; with ``owner`` only that one's.
 
     Raises:
-        NotFound: there is none (code ``ledger.account-not-found``).
+        NotFound: there is none, or it is somebody else's: the two look the same (code ``ledger.account-not-found``).
     """
     query = select(accounts).where(accounts.c.id == raw(identity))
+    query = query if owner is None else query.where(accounts.c.owner == owner)
     row = session.execute(query.with_for_update(key_share=True) if lock else query).first()
     if row is None:
-        raise NotFound("There is no such account.", code="ledger.account-not-found", hint="GET /api/ledger/accounts lists them.")
+        where = "accounts lists them" if owner is None else "mine lists yours"
+        raise NotFound("There is no such account.", code="ledger.account-not-found", hint=f"GET /api/ledger/{where}.")
     return row

@@ -20,7 +20,7 @@ ASSETS_POINT: Final = "ledger.assets/1"
 MAX_MINOR: Final = 2**53 - 1
 _AMOUNT: Final = re.compile(r"(-?)([0-9]{1,16})(?:\.([0-9]{1,16}))?")
 
-AssetCode = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$")]
+AssetCode = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z")]
 
 
 class Asset(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -30,9 +30,9 @@ class Asset(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fi
         exponent: Decimal places of its unit: JPY 0, EUR 2, BHD 3, credits 0. It never changes.
     """
 
-    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$", description="Such as LUMIKU_CREDIT.")]
+    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z", description="Such as LUMIKU_CREDIT.")]
     exponent: Annotated[int, Meta(ge=0, le=8, description="Decimal places; it can never be changed.")] = 0
-    title: Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*$", description="For people.")] = ""
+    title: Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="For people.")] = ""
 
 
 @cache

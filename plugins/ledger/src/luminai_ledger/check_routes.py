@@ -18,7 +18,7 @@ T = TypeVar("T")
 SECONDS: Final = 60.0
 """How long a request may take that walks the whole history."""
 
-report_cursor = Annotated[str | None, QueryParameter(pattern=r"^rec_[0-9a-f]{32}$", description="Where the last page ended.")]
+report_cursor = Annotated[str | None, QueryParameter(pattern=r"^rec_[0-9a-f]{32}\Z", description="Where the last page ended.")]
 
 
 def check_routes(ctx: PluginContext) -> Sequence[Any]:

@@ -15,10 +15,9 @@ from sqlalchemy import select
 
 from luminai import PluginContext
 from luminai_ledger.assets import format_amount
-from luminai_ledger.models import accounts, transfers
+from luminai_ledger.models import accounts, assets, transfers
 from luminai_ledger.moments import moment
 from luminai_ledger.reading import wire
-from luminai_ledger.service import Ledger
 
 _ROOTS: Final = {0: "Equity", 1: "Liabilities", 2: "Assets"}
 _NO_PART: Final = re.compile(r"[^A-Za-z0-9-]+")
@@ -27,15 +26,15 @@ _CHUNK: Final = 200
 """Entries that are sent at once."""
 
 
-async def beancount(ctx: PluginContext, ledger: Ledger) -> AsyncIterator[bytes]:
+async def beancount(ctx: PluginContext) -> AsyncIterator[bytes]:
     """Yield the whole books: commodities, accounts, every journal in its order, and at the end what each account must hold."""
     names: dict[bytes, tuple[str, str, int]] = {}
     totals: dict[bytes, int] = {}
     yield b'option "title" "LuminAI Hub ledger"\n\n'
     waiting: list[str] = []
     commodities: set[str] = set()
-    async for row in ctx.db.as_system().stream(select(accounts).order_by(accounts.c.id)):
-        code, exponent = commodity(row.asset), ledger.asset(row.asset).exponent
+    async for row in ctx.db.as_system().stream(select(accounts, assets.c.exponent).join(assets).order_by(accounts.c.id)):
+        code, exponent = commodity(row.asset), row.exponent
         name = account_name(row)
         opened = moment(row.opened_at).date()
         if code not in commodities:

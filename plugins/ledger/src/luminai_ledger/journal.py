@@ -14,14 +14,14 @@ _NAMESPACE: Final = bytes.fromhex("6d0f6f6b1f1e5c0f9a3c4d4a1b7c2e90")
 MAX_LEGS: Final = 10_000
 """Legs of one journal."""
 
-Scope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9:._-]{0,59}$", description="Who made the key: a plugin's id, and what it likes behind it.")]
-Key = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", description="The same for every try of the same thing.")]
-Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9.:_-]{0,79}$", description="What kind of business it is, such as credits.settle.")]
+Scope = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9:._-]{0,59}\Z", description="Who made the key: a plugin's id, and what it likes behind it.")]
+Key = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z", description="The same for every try of the same thing.")]
+Code = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9.:_-]{0,79}\Z", description="What kind of business it is, such as credits.settle.")]
 Reference = Annotated[
-    str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="What it belongs to, such as job:123. No names of people.")
+    str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="What it belongs to, such as job:123. No names of people.")
 ]
-AccountId = Annotated[str, Meta(pattern=r"^acc_[0-9a-f]{32}$")]
-TransferId = Annotated[str, Meta(pattern=r"^trf_[0-9a-f]{32}$")]
+AccountId = Annotated[str, Meta(pattern=r"^acc_[0-9a-f]{32}\Z")]
+TransferId = Annotated[str, Meta(pattern=r"^trf_[0-9a-f]{32}\Z")]
 
 
 class Transfer(Struct, frozen=True, kw_only=True, tag="transfer", tag_field="type", forbid_unknown_fields=True):

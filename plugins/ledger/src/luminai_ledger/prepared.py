@@ -71,6 +71,8 @@ def prepare(journal: Journal, reverses: str = "") -> Prepared:
 
 def _leg(identity: bytes, number: int, leg: Any) -> Leg:
     kind = _KINDS.get(type(leg))
+    if kind is None:  # a kind of one of them
+        kind = next((number for made, number in _KINDS.items() if isinstance(leg, made)), None)
     if kind is None:
         raise Refusal(Result.INVALID, "kind", leg=number)
     try:

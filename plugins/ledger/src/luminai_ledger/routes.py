@@ -12,14 +12,14 @@ from litestar.response import Stream
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from luminai import AuditEntry, NotFound, Page, PluginContext, page_limit, policy, signed_in
+from luminai import AuditEntry, Page, PluginContext, page_limit, policy, signed_in
 from luminai_ledger import reading
 from luminai_ledger.accounts import Account, find_account
 from luminai_ledger.assets import Asset
 from luminai_ledger.check_routes import check_routes
 from luminai_ledger.export import beancount
 from luminai_ledger.journal import Journal, Outcome, raw
-from luminai_ledger.models import accounts
+from luminai_ledger.models import accounts, assets
 from luminai_ledger.refusals import refused
 from luminai_ledger.schemas import AccountView, OwnBalance, PostJournal, ReverseJournal, account_view, own_balance
 from luminai_ledger.service import Ledger
@@ -27,14 +27,14 @@ from luminai_ledger.service import Ledger
 OPERATOR = "operator"
 """Scope of the keys of journals that operators post."""
 
-account_path = Annotated[str, PathParameter(pattern=r"^acc_[0-9a-f]{32}$", description="acc_ and 32 hex digits.")]
-transfer_path = Annotated[str, PathParameter(pattern=r"^trf_[0-9a-f]{32}$", description="trf_ and 32 hex digits.")]
-account_cursor = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}$", description="Where the last page ended.")]
-transfer_cursor = Annotated[str | None, QueryParameter(pattern=r"^trf_[0-9a-f]{32}$", description="Where the last page ended.")]
-place_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}$", description="Where the last page ended.")]
-asset_cursor = Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{2,31}$", description="Where the last page ended.")]
+account_path = Annotated[str, PathParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="acc_ and 32 hex digits.")]
+transfer_path = Annotated[str, PathParameter(pattern=r"^trf_[0-9a-f]{32}\Z", description="trf_ and 32 hex digits.")]
+account_cursor = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="Where the last page ended.")]
+transfer_cursor = Annotated[str | None, QueryParameter(pattern=r"^trf_[0-9a-f]{32}\Z", description="Where the last page ended.")]
+place_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}\Z", description="Where the last page ended.")]
+asset_cursor = Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z", description="Where the last page ended.")]
 by_text = Annotated[str | None, QueryParameter(max_length=120, description="Only those with exactly this.")]
-by_account = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}$", description="Only those of this account.")]
+by_account = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="Only those of this account.")]
 at_place = Annotated[int | None, QueryParameter(ge=0, le=2**53 - 1, description="As it was after the transfer at this place.")]
 by_since = Annotated[datetime | None, QueryParameter(description="From this moment on (RFC 3339 with zone).")]
 by_until = Annotated[datetime | None, QueryParameter(description="Before this moment (RFC 3339 with zone).")]
@@ -42,14 +42,17 @@ by_until = Annotated[datetime | None, QueryParameter(description="Before this mo
 
 def handlers(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
     """Return the route handlers over ``ledger``."""
-    return [*_own(ctx, ledger), *_reading(ctx, ledger), *_posting(ctx, ledger), *check_routes(ctx)]
+    return [*_own(ctx), *_reading(ctx), *_posting(ctx, ledger), *check_routes(ctx)]
 
 
-def _own(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
+def _own(ctx: PluginContext) -> Sequence[Any]:
     @get("/api/ledger/assets", opt=policy("ledger:read"))
     async def list_assets(limit: page_limit = 100, cursor: asset_cursor = None) -> Page[Asset]:
         """List what is counted, by code, with the decimals of each."""
-        found = sorted((one for one in ledger.assets.values() if cursor is None or one.code > cursor), key=lambda one: one.code)[: limit + 1]
+        query = select(assets).order_by(assets.c.code).limit(limit + 1)
+        query = query if cursor is None else query.where(assets.c.code > cursor)
+        rows = await ctx.db.as_system().read(lambda session: session.execute(query).all())
+        found = [Asset(code=row.code, exponent=row.exponent, title=row.title) for row in rows]
         return Page(found[:limit], found[limit - 1].code if len(found) > limit else None)
 
     @get("/api/ledger/mine", opt=policy("ledger:read"))
@@ -58,17 +61,18 @@ def _own(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
         subject = signed_in(request).subject
 
         def unit(session: Session) -> list[OwnBalance]:
-            query = select(accounts).where(accounts.c.owner == subject, accounts.c.closed_at.is_(None)).order_by(accounts.c.id).limit(limit + 1)
-            rows = session.execute(query if cursor is None else query.where(accounts.c.id > raw(cursor))).all()
-            return [own_balance(row.purpose, reading.balance_of(row), ledger.asset(row.asset).exponent) for row in rows]
+            query = select(accounts, assets.c.exponent).join(assets).where(accounts.c.owner == subject, accounts.c.closed_at.is_(None))
+            query = query if cursor is None else query.where(accounts.c.id > raw(cursor))
+            rows = session.execute(query.order_by(accounts.c.id).limit(limit + 1))
+            return [own_balance(row.purpose, reading.balance_of(row), row.exponent) for row in rows]
 
         found = await ctx.db.as_system().read(unit)
         return Page(found[:limit], found[limit - 1].account if len(found) > limit else None)
 
-    @get("/api/ledger/mine/{account:str}/statement", opt=policy("ledger:read"))
+    @get("/api/ledger/mine/{own_account:str}/statement", opt=policy("ledger:read"))
     async def show_own_statement(
         request: Request[Any, Any, Any],
-        account: account_path,
+        own_account: account_path,
         since: by_since = None,
         until: by_until = None,
         limit: page_limit = 50,
@@ -78,16 +82,15 @@ def _own(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
         subject = signed_in(request).subject
 
         def unit(session: Session) -> list[reading.Line]:
-            if find_account(session, account).owner != subject:
-                raise NotFound("There is no such account.", code="ledger.account-not-found", hint="GET /api/ledger/mine lists yours.")
-            return reading.statement(session, account, limit=limit + 1, before=_place(cursor), since=since, until=until)
+            find_account(session, own_account, owner=subject)
+            return reading.statement(session, own_account, limit=limit + 1, before=_place(cursor), since=since, until=until)
 
         return _lines(await ctx.db.as_system().read(unit), limit)
 
     return [list_assets, list_own_balances, show_own_statement]
 
 
-def _reading(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
+def _reading(ctx: PluginContext) -> Sequence[Any]:
     @get("/api/ledger/accounts", opt=policy("ledger:audit"))
     async def list_accounts(
         owner: by_text = None, purpose: by_text = None, limit: page_limit = 50, cursor: account_cursor = None
@@ -143,7 +146,7 @@ def _reading(ctx: PluginContext, ledger: Ledger) -> Sequence[Any]:
     @get("/api/ledger/export", opt=policy("ledger:audit"), media_type="text/plain")
     async def export_books() -> Stream:
         """Export the whole books as a Beancount file."""
-        return Stream(beancount(ctx, ledger), media_type="text/plain", headers={"Cache-Control": "no-store"})
+        return Stream(beancount(ctx), media_type="text/plain", headers={"Cache-Control": "no-store"})
 
     return [list_accounts, show_account, show_balance, show_statement, list_holds, list_transfers, show_transfer, export_books]
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
+from luminai import Money
 from luminai_ledger.accounts import Balance
-from luminai_ledger.assets import format_amount
-from luminai_ledger.journal import Code, Key, Leg, Reference
+from luminai_ledger.assets import MAX_MINOR, format_amount
+from luminai_ledger.journal import Code, Hold, Key, Post, Reference, Transfer, Void
 from luminai_ledger.moments import moment
 from luminai_ledger.reading import wire
 from luminai_ledger.verify import Verification
@@ -77,18 +78,42 @@ class OwnBalance(Struct, frozen=True, kw_only=True):
     available: AmountView
 
 
+class Amount(Money, frozen=True, forbid_unknown_fields=True):
+    """What is to be moved, in whole minor units."""
+
+    minor: Annotated[int, Meta(ge=1, le=MAX_MINOR)]
+
+
+class TransferLeg(Transfer, frozen=True, kw_only=True, tag="transfer", tag_field="type", forbid_unknown_fields=True):
+    """Moves ``amount`` from ``debit`` to ``credit`` for good."""
+
+    amount: Amount
+
+
+class HoldLeg(Hold, frozen=True, kw_only=True, tag="hold", tag_field="type", forbid_unknown_fields=True):
+    """Sets ``amount`` aside until it is posted or voided; with ``seconds`` until nobody renewed it for so long."""
+
+    amount: Amount
+
+
+class PostLeg(Post, frozen=True, kw_only=True, tag="post", tag_field="type", forbid_unknown_fields=True):
+    """Moves what was held, all of it or ``amount``; the rest is free again."""
+
+    amount: Amount | None = None
+
+
 class PostJournal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A journal by an operator's hand: all legs or none. The same ``key`` with the same legs is the same journal."""
 
     key: Key
-    legs: Annotated[tuple[Leg, ...], Meta(min_length=1, max_length=MAX_POSTED_LEGS)]
-    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    legs: Annotated[tuple[TransferLeg | HoldLeg | PostLeg | Void, ...], Meta(min_length=1, max_length=MAX_POSTED_LEGS)]
+    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 
 
 class ReverseJournal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Takes a journal back, once."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    reason: Annotated[str, Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
     code: Code = "ledger.reverse"
     reference: Reference = ""
 

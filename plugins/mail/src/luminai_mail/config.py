@@ -11,9 +11,9 @@ from luminai import ConfigRejected, ProblemItem, Secret
 
 _WORD: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL: Final = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS: Final = rf"^{_WORD}(\.{_WORD})*@{_LABEL}(\.{_LABEL})*$"
-_HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$|^[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+$"
-_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+_ADDRESS: Final = rf"^{_WORD}(\.{_WORD})*@{_LABEL}(\.{_LABEL})*\Z"
+_HOST: Final = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]+)\Z"
+_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z"
 
 
 class MailConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ class OtelConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unkno
     endpoint: Annotated[
         str,
         Meta(
-            pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$",
+            pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?\Z",
             max_length=1024,
             examples=["https://collector.example.org:4318"],
             description="Address of the collector, without /v1/traces; its host and port must be approved too.",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*$", max_length=48)]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\Z", max_length=48)]
 
 
 class PersonasConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):

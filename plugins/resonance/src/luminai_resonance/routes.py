@@ -20,7 +20,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 class Said(Struct, forbid_unknown_fields=True):
     """An earlier utterance; ``age`` in seconds."""
 
-    role: Annotated[str, Meta(pattern="^(user|assistant)$")]
+    role: Annotated[str, Meta(pattern=r"^(user|assistant)\Z")]
     text: Text
     age: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
 

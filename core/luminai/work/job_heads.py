@@ -1,0 +1,92 @@
+"""The heads of the queues: which jobs are to begin next. Plain functions of a ``Session``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, func, literal_column, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from luminai.data.tables_jobs import jobs
+
+TOLD_MOST: Final = 50
+"""Jobs of one action that workers were told of and that have not begun."""
+_QUEUED: Final = jobs.c.state == literal_column("'queued'")
+_ALL: Final = select(jobs).where(_QUEUED).order_by(jobs.c.rank, jobs.c.id).limit(bindparam("most")).with_for_update(skip_locked=True)
+_OF: Final = _ALL.where(jobs.c.plugin == bindparam("plugin"), jobs.c.action == bindparam("action"))
+_KEYS: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED).order_by(jobs.c.plugin, jobs.c.action).limit(1)
+_NEXT_ACTION: Final = _KEYS.where(tuple_(jobs.c.plugin, jobs.c.action) > tuple_(bindparam("plugin"), bindparam("action")))
+_NEXT_PLUGIN: Final = _KEYS.where(jobs.c.plugin > bindparam("plugin"))
+_UNTOLD: Final = jobs.c.told_until.is_(None)
+_WAITING: Final = (
+    select(jobs.c.plugin, jobs.c.action, func.count().label("waiting"))
+    .where(_QUEUED, jobs.c.told_until.is_not(None))
+    .group_by(jobs.c.plugin, jobs.c.action)
+)
+
+
+def heads(session: Session, *, most: int, busy: Collection[str], full: Collection[str], untold: bool = False) -> Sequence[Any]:
+    """Return the rows of up to ``most`` jobs that may begin, the most urgent first, and of those the oldest, locked.
+
+    With something left out, each other queue is looked at by itself: a million jobs that may not begin now do not stand before the others.
+
+    Args:
+        busy: Plugins of which nothing is taken.
+        full: Full names of actions of which nothing is taken.
+        untold: Only those of which no worker was told.
+    """
+    every, of = (_ALL.where(_UNTOLD), _OF.where(_UNTOLD)) if untold else (_ALL, _OF)
+    if not busy and not full:
+        return session.execute(every, {"most": most}).all()
+    found: list[Any] = []
+    for plugin, action in _open_queues(session, busy, full):
+        found += session.execute(of, {"most": most, "plugin": plugin, "action": action}).all()
+    return sorted(found, key=lambda row: (row.rank, row.id))[:most]
+
+
+def told(session: Session) -> dict[str, int]:
+    """Return how many jobs of each action workers were told of that have not begun."""
+    return {f"{row.plugin}.{row.action}": row.waiting for row in session.execute(_WAITING)}
+
+
+def tell(session: Session, ids: Collection[str], until: datetime | None) -> None:
+    """Note until when those count as told who still wait; None: they do not."""
+    if ids:
+        session.execute(update(jobs).where(jobs.c.id.in_(ids), _QUEUED).values(told_until=until))
+
+
+def untell(session: Session, now: datetime) -> None:
+    """Have jobs told anew that nobody began."""
+    session.execute(update(jobs).where(_QUEUED, jobs.c.told_until <= now).values(told_until=None))
+
+
+def is_forgotten(session: Session, now: datetime) -> bool:
+    """Tell whether there are any; unlike ``untell`` this writes nothing."""
+    return session.execute(select(jobs.c.id).where(_QUEUED, jobs.c.told_until <= now).limit(1)).first() is not None
+
+
+def still_queued(session: Session, ids: Collection[str]) -> set[str]:
+    """Return those of ``ids`` that wait for a worker."""
+    return set(session.execute(select(jobs.c.id).where(jobs.c.id.in_(ids), _QUEUED)).scalars()) if ids else set()
+
+
+def named(ids: Collection[str]) -> Select[Any]:
+    """Return the query of those of ``ids`` that wait for a worker, in order and locked."""
+    return select(jobs).where(jobs.c.id.in_(ids), _QUEUED).order_by(jobs.c.rank, jobs.c.id).with_for_update(skip_locked=True)
+
+
+def _open_queues(session: Session, busy: Collection[str], full: Collection[str]) -> list[tuple[str, str]]:
+    """Walk the index from queue to queue; those of a busy plugin are one step."""
+    found: list[tuple[str, str]] = []
+    row = session.execute(_KEYS).first()
+    while row is not None:
+        given = {"plugin": row.plugin, "action": row.action}
+        if row.plugin in busy:
+            row = session.execute(_NEXT_PLUGIN, {"plugin": row.plugin}).first()
+            continue
+        if f"{row.plugin}.{row.action}" not in full:
+            found.append((row.plugin, row.action))
+        row = session.execute(_NEXT_ACTION, given).first()
+    return found

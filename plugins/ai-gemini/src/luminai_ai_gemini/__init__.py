@@ -1,0 +1,1 @@
+"""Models of Google, over the Gemini API."""

@@ -1,0 +1,1 @@
+"""Models of Ollama servers, over their own API."""

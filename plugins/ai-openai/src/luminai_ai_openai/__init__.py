@@ -1,0 +1,1 @@
+"""Models of OpenAI and of every service that speaks its API."""

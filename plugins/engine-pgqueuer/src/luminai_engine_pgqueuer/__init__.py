@@ -1,0 +1,1 @@
+"""Word of due jobs through PgQueuer."""

@@ -1,0 +1,160 @@
+"""Payments over Stripe from end to end: checkout, webhooks in any order and number, forgeries, lost answers; the books agree with the twin."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("stripe", reason="the extra pay-stripe[sdk] is not installed")
+
+from stripe_twin import StripeTwin, running_twin
+from test_stripe import stripe_hub
+
+from luminai.testing import FrozenClock
+
+HOOK = "/api/webhook/payments/stripe"
+
+
+class Shop:
+    def __init__(self, hub: Any, twin: StripeTwin) -> None:
+        self.hub = hub
+        self.twin = twin
+        self.person = hub.client("payments:read", "payments:pay", subject="user_ada")
+        self.operator = hub.client("payments:manage", subject="user_op")
+
+    async def charge(self, method: str = "pm_card_visa", minor: int = 1000, **more: Any) -> Any:
+        body = {"amount": minor, "asset": "EUR", "method": method} | more
+        return (await self.person.request("POST", "/api/payments/charge", json=body)).json()
+
+    async def show(self, payment: Any) -> Any:
+        return (await self.person.request("GET", f"/api/payments/checkouts/{payment['id']}")).json()
+
+    async def deliver(self, **how: Any) -> list[int]:
+        """Deliver what the twin has to tell, and let the hub handle it."""
+        found = self.twin.deliveries(at=self.hub.hub.clock.now().timestamp(), **how)
+        answers = [await self.post(body, signature) for body, signature in found]
+        await self.hub.hub.webhooks.settle()
+        return answers
+
+    async def post(self, body: bytes, signature: str) -> int:
+        headers = {"content-type": "application/json", "stripe-signature": signature}
+        status: int = (await self.hub.client().request("POST", HOOK, body=body, headers=headers)).status
+        return status
+
+    async def repair(self) -> Any:
+        return (await self.operator.request("POST", "/api/payments/admin/repair")).json()
+
+    async def reconcile(self) -> Any:
+        return (await self.operator.request("POST", "/api/payments/admin/reconcile")).json()
+
+    async def bucket(self) -> int:
+        from sqlalchemy import text
+
+        query = text("SELECT coalesce(sum(credits_posted - debits_posted), 0) FROM ledger__accounts WHERE owner = 'user_ada'")
+        return int(await self.hub.hub.database.read(lambda session: session.execute(query).scalar_one()))
+
+
+def in_shop(folder: Path, work: Any) -> None:
+    async def main(twin: StripeTwin) -> None:
+        clock = FrozenClock()
+        config = {"payments": {"providers": ["stripe"]}}
+        async with stripe_hub(twin.url, folder, "ledger", "payments", config=config, clock=clock) as hub:
+            twin.book.now = int(clock.now().timestamp())
+            await work(Shop(hub, twin))
+
+    with running_twin() as twin:
+        asyncio.run(main(twin))
+
+
+@pytest.mark.parametrize("order", ["made", "reversed"])
+def test_webhooks__three_times_in_any_order__change_nothing_that_is_known(tmp_path: Path, order: Any) -> None:
+    async def work(shop: Shop) -> None:
+        paid = await shop.charge()
+        await shop.operator.request("POST", "/api/payments/refund", json={"payment": paid["id"], "amount": 400})
+        before = await shop.show(paid)
+        assert set(await shop.deliver(copies=3, order=order)) <= {200, 202}
+        after = await shop.show(paid)
+        assert {**after, "updated_at": ""} == {**before, "updated_at": ""}
+        assert (after["captured"], after["refunded"], await shop.bucket()) == (1000, 400, 600)
+        assert await shop.reconcile() == {"looked": 2, "missed": 0, "incidents": 0, "complete": True}
+
+    in_shop(tmp_path, work)
+
+
+def test_webhook__late_for_a_confirmed_payment__books_it_once(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        paid = await shop.charge("pm_card_threeDSecure2Required", return_url="https://shop.example/back")
+        assert (paid["status"], paid["action"]["kind"]) == ("requires_action", "redirect")
+        (ref,) = shop.twin.book.objects["payment_intent"]
+        shop.twin.book.authenticated(shop.twin.book.find("payment_intent", ref))
+        await shop.deliver(copies=2)
+        assert ((await shop.show(paid))["status"], await shop.bucket()) == ("captured", 1000)
+
+    in_shop(tmp_path, work)
+
+
+def test_dispute__told_by_webhook__is_booked_and_its_end_too(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        paid = await shop.charge("pm_card_createDispute")
+        await shop.deliver()
+        found = await shop.show(paid)
+        assert (found["status"], found["dispute"], found["disputed"]) == ("disputed", "open", 1000)
+        (dispute,) = shop.twin.book.objects["dispute"]
+        shop.twin.book.answer_dispute(dispute, {"evidence": {"uncategorized_text": "winning_evidence"}})
+        await shop.deliver()
+        found = await shop.show(paid)
+        assert (found["status"], found["dispute"], found["disputed"]) == ("captured", "won", 0)
+
+    in_shop(tmp_path, work)
+
+
+def test_delivery__forged_old_or_repeated__does_nothing(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        await shop.charge()
+        now = shop.hub.hub.clock.now().timestamp()
+        (body, good), *_ = shop.twin.deliveries(at=now)
+        assert await shop.post(body, shop.twin.sign(body, now, "whsec_somebody_elses_secret")) == 401
+        assert await shop.post(body.replace(b"1000", b"9000"), good) == 401
+        assert await shop.post(body, shop.twin.sign(body, now - 301)) == 401
+        assert await shop.post(body, "") == 401
+        assert await shop.post(body, good) in (200, 202)
+        assert await shop.post(body, good) == 200
+        await shop.hub.hub.webhooks.settle()
+        assert await shop.bucket() == 1000
+
+    in_shop(tmp_path, work)
+
+
+def test_answer__cut_off__is_unknown_until_the_webhook_or_the_repairer_tells(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        shop.twin.faults.append("lost")
+        first = await shop.charge()
+        assert (first["status"], await shop.bucket()) == ("unknown", 0)
+        await shop.deliver(copies=2)
+        assert ((await shop.show(first))["status"], await shop.bucket()) == ("captured", 1000)
+        shop.twin.faults.append("lost")
+        second = await shop.charge(minor=700)
+        assert await shop.repair() == {"looked": 1, "settled": 1, "open": 0}
+        assert ((await shop.show(second))["status"], await shop.bucket()) == ("captured", 1700)
+        shop.twin.faults.append("500")
+        third = await shop.charge(minor=300)
+        await shop.hub.advance(3600)
+        assert ((await shop.show(third))["code"], await shop.bucket()) == ("never-arrived", 1700)
+        assert len(shop.twin.book.objects["payment_intent"]) == 2
+
+    in_shop(tmp_path, work)
+
+
+def test_refund__made_at_stripe__is_found_on_the_list_when_no_webhook_came(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        paid = await shop.charge()
+        (ref,) = shop.twin.book.objects["payment_intent"]
+        shop.twin.book.refund({"payment_intent": ref, "amount": "250"})
+        found = await shop.reconcile()
+        assert (found["missed"], found["incidents"]) == (2, 0)
+        assert ((await shop.show(paid))["refunded"], await shop.bucket()) == (250, 750)
+
+    in_shop(tmp_path, work)

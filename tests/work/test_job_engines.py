@@ -1,0 +1,110 @@
+"""Job engines: the contract on the embedded one, and what the hub makes of engines that are not there or break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from engine_worlds import on_postgres
+from plugin_factory import PluginFactory
+
+from luminai.testing import running_hub
+from luminai.testing.engine_suite import EngineContract, EngineWorld
+
+
+class TestEmbedded(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls) -> EngineWorld:
+        return EngineWorld()
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+class TestEmbeddedOnPostgres(EngineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def world(cls, _migrated: str) -> Iterator[EngineWorld]:
+        with on_postgres(_migrated) as world:
+            yield world
+
+
+ENGINES = """
+    import asyncio
+    from luminai import Action, hookimpl
+    from msgspec import Struct
+
+    class Given(Struct):
+        number: int = 0
+
+    class Lazy:
+        name = "lazy"
+        serves = 0
+
+        async def dispatch(self, work):
+            async with work.told(10) as jobs:
+                self.waiting += [job.id for job in jobs]
+            return len(jobs)
+
+        async def serve(self, work):
+            self.serves += 1
+            if self.serves == 1:
+                raise ConnectionError
+            while True:
+                for job in [*self.waiting, *self.waiting, "job_none"]:  # twice, and one that never was
+                    await work.run(job)
+                await asyncio.sleep(0.01)
+
+    class Broken(Lazy):
+        name = "broken"
+
+        async def dispatch(self, work):
+            async with work.told(10):
+                raise ConnectionError
+
+    class Plugin:
+        @hookimpl
+        def job_engines(self, ctx):
+            lazy = Lazy()
+            lazy.waiting = []
+            return [lazy, Broken()]
+
+        @hookimpl
+        def actions(self, ctx):
+            async def run(job, given):
+                return given
+            return [Action(name="run", summary="Nothing.", run=run, scope="engines:run", input=Given, output=Given)]
+"""
+MANIFEST = 'scopes = { "engines:run" = "Run." }'
+
+
+def on_engine(plugins: PluginFactory, engine: str, *, wait: str = "20") -> tuple[str, str, dict[str, int]]:
+    """Serve with an engine; return the state of a job that was waited for, what is said of the engine, and how often the job was tried."""
+    installed = [plugins.make("engines", ENGINES, provides='["actions", "job_engines"]', manifest=MANIFEST)]
+
+    async def main() -> tuple[str, str, dict[str, int]]:
+        async with running_hub("engines", installed=installed, settings={"jobs": {"engine": engine}}) as hub:
+            client = hub.client("engines:run", "hub:jobs")
+            job = (await client.request("POST", "/api/actions/engines.run", json={}, headers={"prefer": f"wait={wait}"})).json()
+            told = await hub.hub.jobs.health_check().check()
+            return job["state"], f"{told.state}: {told.reason}", job
+
+    return asyncio.run(main())
+
+
+def test_engine_that_breaks_tells_twice_and_tells_of_none__has_each_job_done_once(plugins: PluginFactory) -> None:
+    state, _, job = on_engine(plugins, "lazy")
+    assert (state, job["attempts"]) == ("succeeded", 1)
+
+
+def test_engine_that_nobody_offers__is_stood_in_for(plugins: PluginFactory) -> None:
+    state, told, _ = on_engine(plugins, "none")
+    assert state == "succeeded"
+    assert told == "degraded: No running plugin offers the job engine none; embedded stands in."
+
+
+def test_engine_that_cannot_tell__is_degraded_and_its_jobs_wait(plugins: PluginFactory) -> None:
+    state, told, _ = on_engine(plugins, "broken", wait="1")
+    assert state == "queued"
+    assert told.startswith("degraded: The job engine does not go on: broken")
