@@ -1,6 +1,8 @@
 """Fuzz a hub with every plugin for longer than the tests do, then ledger, wallets and payments by their state machines. Prints its seed; the same draws the same.
 
 python scripts/fuzz.py [--examples 1000] [--ledger-steps 200000] [--credits-steps 200000] [--payments-steps 200000] [--seed N] [--anonymous]
+"""
+
 from __future__ import annotations
 
 import argparse
