@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_QUANTITY: Final = 10**12
 Quantity = Annotated[int, Meta(ge=0, le=MAX_QUANTITY)]
-QuantityName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+QuantityName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
 Quantities = Annotated[Mapping[QuantityName, Quantity], Meta(max_length=16)]
 
 
@@ -35,12 +35,12 @@ class Work(Struct, frozen=True, kw_only=True):
         lease: Seconds after which the work counts as lost unless it was settled, released or extended.
     """
 
-    action: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*(\.[a-z][a-z0-9_-]*)+$", max_length=80)]
+    action: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*(\.[a-z][a-z0-9_-]*)+\Z", max_length=80)]
     key: Annotated[str, Meta(min_length=1, max_length=120)]
     subject: Annotated[str, Meta(min_length=1, max_length=120)]
     model: Annotated[str, Meta(max_length=200)] = ""
     quantities: Quantities = {}
-    options: Annotated[tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}$")], ...], Meta(max_length=16)] = ()
+    options: Annotated[tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")], ...], Meta(max_length=16)] = ()
     lease: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-ProductFile = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=400)]
+ProductFile = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]+\Z", min_length=1, max_length=400)]
 
 
 class CreditsConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):

@@ -86,7 +86,7 @@ class Payment(Struct, frozen=True, kw_only=True):
     product: Text
     subject: Annotated[str, Meta(min_length=1, max_length=120)]
     amount: Annotated[int, Meta(ge=1, le=2**53 - 1)]
-    asset: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$")]
+    asset: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z")]
     provider: Annotated[str, Meta(min_length=1, max_length=60)]
     ref: Annotated[str, Meta(min_length=1, max_length=120)]
 

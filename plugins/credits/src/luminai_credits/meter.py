@@ -252,8 +252,7 @@ class CreditsMeter:
         return session.execute(select(func.count()).select_from(usage).where(mine, since)).scalar_one()
 
     def _row(self, session: Session, subject: str, key: str) -> Any | None:
-        query = select(usage).where(usage.c.key == key, usage.c.subject == subject)
-        return session.execute(query.with_for_update()).first()
+        return session.execute(select(usage).where(usage.c.key == key, usage.c.subject == subject)).first()
 
     def _change(self, session: Session, row: Any, **values: Any) -> None:
         session.execute(update(usage).where(usage.c.id == row.id, usage.c.subject == row.subject).values(**values))

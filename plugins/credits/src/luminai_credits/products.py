@@ -12,19 +12,20 @@ from luminai import InvalidInput
 MAX_AMOUNT: Final = 10**12
 """Most units in one grant, price or quota: far above any use, and thousands of them still count exactly."""
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*$", min_length=2, max_length=40)]
-ActionName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*(\.[a-z][a-z0-9_-]*)+$", max_length=80)]
-Alias = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", max_length=80)]
-Pattern = Annotated[str, Meta(pattern=r"^[A-Za-z0-9*][A-Za-z0-9*._:/-]*$", max_length=200)]
-Title = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")]
-UnitCode = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*([_-][a-z0-9]+)*\Z", min_length=2, max_length=40)]
+ActionName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*(\.[a-z][a-z0-9_-]*)+\Z", max_length=80)]
+Alias = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9._-]*\Z", max_length=80)]
+Pattern = Annotated[str, Meta(pattern=r"^[A-Za-z0-9*][A-Za-z0-9*._:/-]*\Z", max_length=200)]
+Title = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+UnitCode = Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z")]
 Amount = Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
-Quantity = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Feature = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,19}$")]
-_RFC3339: Final = r"[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)"
-Moment = Annotated[str, Meta(pattern=f"^{_RFC3339}$", max_length=40)]
-MaybeMoment = Annotated[str, Meta(pattern=f"^({_RFC3339})?$", max_length=40)]
+Quantity = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")]
+Feature = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,19}\Z")]
+_DAY: Final = r"[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_RFC3339: Final = rf"{_DAY}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+Moment = Annotated[str, Meta(pattern=rf"^{_RFC3339}\Z", max_length=40)]
+MaybeMoment = Annotated[str, Meta(pattern=rf"^({_RFC3339})?\Z", max_length=40)]
 Source = Literal["subscription", "promo", "admin", "refund", "purchase"]
 Funding = Literal["quota", "subscription", "promo", "admin", "refund", "purchase"]
 SOURCES: Final[tuple[Source, ...]] = ("subscription", "promo", "admin", "refund", "purchase")
@@ -46,7 +47,7 @@ class Cash(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
     """A price in money: integer minor units of a currency."""
 
     minor: Annotated[int, Meta(ge=0, le=2**53 - 1)]
-    asset: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    asset: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
 
 
 class Rate(Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
@@ -81,12 +82,12 @@ class Price(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=Tru
 
     action: ActionName
     amount: Amount = 0
-    model: Annotated[str, Meta(pattern=r"^([A-Za-z0-9*][A-Za-z0-9*._:/-]*)?$", max_length=200)] = ""
+    model: Annotated[str, Meta(pattern=r"^([A-Za-z0-9*][A-Za-z0-9*._:/-]*)?\Z", max_length=200)] = ""
     per: Annotated[dict[Quantity, Rate], Meta(max_length=16)] = {}
-    options: Annotated[dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}$")], Amount], Meta(max_length=32)] = {}
+    options: Annotated[dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")], Amount], Meta(max_length=32)] = {}
     discounts: Annotated[tuple[Discount, ...], Meta(max_length=16)] = ()
     quota: Annotated[dict[Feature, Positive], Meta(max_length=4)] = {}
-    feature: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9_]{0,19})?$")] = ""
+    feature: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9_]{0,19})?\Z")] = ""
     refundable: bool = True
     aliases: Annotated[tuple[Alias, ...], Meta(max_length=16)] = ()
     start: MaybeMoment = ""
@@ -129,7 +130,7 @@ class Plan(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True
 
     id: Name
     title: Title
-    extends: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*([_-][a-z0-9]+)*)?$", max_length=40)] = ""
+    extends: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*([_-][a-z0-9]+)*)?\Z", max_length=40)] = ""
     tier: Annotated[int, Meta(ge=0, le=1000)] | None = None
     price: Cash | None = None
     months: Annotated[int, Meta(ge=1, le=36)] = 1

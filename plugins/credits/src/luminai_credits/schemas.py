@@ -11,22 +11,22 @@ from luminai_credits.products import Alias, MaybeMoment, Name, Pack, Plan, Posit
 from luminai_credits.quotas import Window
 from luminai_credits.reading import MAX_TEXT
 
-Subject = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x20\x7f]+$")]
-Reason = Annotated[str, Meta(max_length=280, pattern=r"^[^\x00]*$")]
-UsageId = Annotated[str, Meta(pattern=r"^use_[0-9a-f]{32}$")]
-Key = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")]
-Zone = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_+/-]*$")]
+Subject = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[^\x00-\x20\x7f]+\Z")]
+Reason = Annotated[str, Meta(max_length=280, pattern=r"^[^\x00]*\Z")]
+UsageId = Annotated[str, Meta(pattern=r"^use_[0-9a-f]{32}\Z")]
+Key = Annotated[str, Meta(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*\Z")]
+Zone = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_+/-]*\Z")]
 
 
 class QuoteAsk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What would this cost? ``action`` may be an alias."""
 
     action: Alias
-    model: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*$")] = ""
+    model: Annotated[str, Meta(max_length=200, pattern=r"^[^\x00]*\Z")] = ""
     quantities: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")], Annotated[int, Meta(ge=0, le=10**12)]], Meta(max_length=16)
+        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,39}\Z")], Annotated[int, Meta(ge=0, le=10**12)]], Meta(max_length=16)
     ] = {}
-    options: Annotated[tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}$")], ...], Meta(max_length=16)] = ()
+    options: Annotated[tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}\Z")], ...], Meta(max_length=16)] = ()
 
 
 class QuoteView(Struct, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ class Upkeep:
     def _turn(self, session: Session, known: Any) -> None:
         now = self._ctx.clock.now()
         product = self._catalogue.product(session, known.product)
-        wallet = self._wallets.find(session, known.subject, known.product, lock=True)
+        wallet = self._wallets.find(session, known.subject, known.product)
         if wallet is not None:
             self._subscriptions.turn(session, wallet, product, now)
             self._wallets.tell(session, wallet, now)
