@@ -151,7 +151,7 @@ class Bench:
                 row = {
                     "id": new_id("job"),
                     "plugin": "bench",
-                    "action": "run",
+                    "action": "held",
                     "subject": "hub",
                     "organisation": "",
                     "actor": "bench",

@@ -87,7 +87,7 @@ class JobWorker:
             found = []
             for row in heads(session, most=most, busy=self.held | room.busy(), full=full, untold=True):
                 name = f"{row.plugin}.{row.action}"
-                waiting[name] = waiting.get(name, 0) + 1
+                waiting[name] += 1
                 if waiting[name] <= TOLD_MOST:
                     found.append(DueJob(id=row.id, action=name, priority=ledger.URGENT - row.rank))
             tell(session, [job.id for job in found], now + self._lease / 2)

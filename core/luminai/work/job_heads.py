@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, func, literal_column, select, tuple_, update
+from sqlalchemy import Select, bindparam, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from luminai.data.tables_jobs import jobs
@@ -16,15 +17,12 @@ TOLD_MOST: Final = 50
 _QUEUED: Final = jobs.c.state == literal_column("'queued'")
 _ALL: Final = select(jobs).where(_QUEUED).order_by(jobs.c.rank, jobs.c.id).limit(bindparam("most")).with_for_update(skip_locked=True)
 _OF: Final = _ALL.where(jobs.c.plugin == bindparam("plugin"), jobs.c.action == bindparam("action"))
-_KEYS: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED).order_by(jobs.c.plugin, jobs.c.action).limit(1)
-_NEXT_ACTION: Final = _KEYS.where(tuple_(jobs.c.plugin, jobs.c.action) > tuple_(bindparam("plugin"), bindparam("action")))
-_NEXT_PLUGIN: Final = _KEYS.where(jobs.c.plugin > bindparam("plugin"))
+_FIRST: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED).order_by(jobs.c.plugin, jobs.c.action).limit(1)
+# two steps: SQLite would read every job of a queue for (plugin, action) > (…, …)
+_NEXT_ACTION: Final = _FIRST.where(jobs.c.plugin == bindparam("plugin"), jobs.c.action > bindparam("action"))
+_NEXT_PLUGIN: Final = _FIRST.where(jobs.c.plugin > bindparam("plugin"))
 _UNTOLD: Final = jobs.c.told_until.is_(None)
-_WAITING: Final = (
-    select(jobs.c.plugin, jobs.c.action, func.count().label("waiting"))
-    .where(_QUEUED, jobs.c.told_until.is_not(None))
-    .group_by(jobs.c.plugin, jobs.c.action)
-)
+_WAITING: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED, jobs.c.told_until.is_not(None)).order_by(jobs.c.told_until)
 
 
 def heads(session: Session, *, most: int, busy: Collection[str], full: Collection[str], untold: bool = False) -> Sequence[Any]:
@@ -46,9 +44,9 @@ def heads(session: Session, *, most: int, busy: Collection[str], full: Collectio
     return sorted(found, key=lambda row: (row.rank, row.id))[:most]
 
 
-def told(session: Session) -> dict[str, int]:
+def told(session: Session) -> Counter[str]:
     """Return how many jobs of each action workers were told of that have not begun."""
-    return {f"{row.plugin}.{row.action}": row.waiting for row in session.execute(_WAITING)}
+    return Counter(f"{row.plugin}.{row.action}" for row in session.execute(_WAITING))
 
 
 def tell(session: Session, ids: Collection[str], until: datetime | None) -> None:
@@ -80,13 +78,14 @@ def named(ids: Collection[str]) -> Select[Any]:
 def _open_queues(session: Session, busy: Collection[str], full: Collection[str]) -> list[tuple[str, str]]:
     """Walk the index from queue to queue; those of a busy plugin are one step."""
     found: list[tuple[str, str]] = []
-    row = session.execute(_KEYS).first()
+    row = session.execute(_FIRST).first()
     while row is not None:
-        given = {"plugin": row.plugin, "action": row.action}
-        if row.plugin in busy:
-            row = session.execute(_NEXT_PLUGIN, {"plugin": row.plugin}).first()
-            continue
-        if f"{row.plugin}.{row.action}" not in full:
-            found.append((row.plugin, row.action))
-        row = session.execute(_NEXT_ACTION, given).first()
+        plugin, action = row
+        if plugin not in busy:
+            if f"{plugin}.{action}" not in full:
+                found.append((plugin, action))
+            row = session.execute(_NEXT_ACTION, {"plugin": plugin, "action": action}).first()
+            if row is not None:
+                continue
+        row = session.execute(_NEXT_PLUGIN, {"plugin": plugin}).first()
     return found

@@ -62,6 +62,10 @@ _FINISH: Final = (
     )
 )
 _FINISH_AT_SPOT: Final = _FINISH.where(literal_column("ctid") == cast(bindparam("spot", type_=String()), _Tid()))
+# in plain words, as a parameter hides from SQLite which partial index serves
+_QUEUED: Final = jobs.c.state == literal_column("'queued'")
+_RUNNING: Final = jobs.c.state == literal_column("'running'")
+_PARKED: Final = jobs.c.state == literal_column("'parked'")
 _ATTEMPT: Final = insert(job_attempts)
 
 
@@ -115,13 +119,13 @@ class Ran(Struct, frozen=True, kw_only=True):
 
 def unwanted(session: Session, worker: str) -> list[str]:
     """Return the ids of a worker's jobs that are to be cancelled."""
-    mine = (jobs.c.state == "running") & (jobs.c.worker == worker) & jobs.c.wants_cancel.is_(True)
+    mine = (_RUNNING) & (jobs.c.worker == worker) & jobs.c.wants_cancel.is_(True)
     return list(session.execute(select(jobs.c.id).where(mine)).scalars())
 
 
 def is_ready(session: Session) -> bool:
     """Tell whether a job waits for a worker; unlike ``claim`` this writes nothing."""
-    return session.execute(select(jobs.c.id).where(jobs.c.state == "queued").limit(1)).first() is not None
+    return session.execute(select(jobs.c.id).where(_QUEUED).limit(1)).first() is not None
 
 
 def claim(
@@ -216,14 +220,14 @@ def give_back(session: Session, job: Claimed, now: datetime) -> None:
 
 def beat(session: Session, worker: str, lease: timedelta, now: datetime) -> set[tuple[str, str | None]]:
     """Keep the leases of a worker and return the ids and tokens of its jobs."""
-    mine = (jobs.c.worker == worker) & (jobs.c.state == "running")
+    mine = (jobs.c.worker == worker) & (_RUNNING)
     session.execute(update(jobs).where(mine).values(lease_until=now + lease))
     return {(row.id, row.token) for row in session.execute(select(jobs.c.id, jobs.c.token).where(mine))}
 
 
 def is_lost(session: Session, now: datetime) -> bool:
     """Tell whether a worker is gone with a job; unlike ``reclaim`` this writes nothing."""
-    return session.execute(select(jobs.c.id).where(jobs.c.state == "running", jobs.c.lease_until <= now).limit(1)).first() is not None
+    return session.execute(select(jobs.c.id).where(_RUNNING, jobs.c.lease_until <= now).limit(1)).first() is not None
 
 
 def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: bool = False) -> list[str]:
@@ -232,7 +236,7 @@ def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: b
     Args:
         all_of_them: Whatever their leases say, for a process that is the only one and has just begun.
     """
-    lost = jobs.c.state == "running" if all_of_them else (jobs.c.state == "running") & (jobs.c.lease_until <= now)
+    lost = _RUNNING if all_of_them else (_RUNNING) & (jobs.c.lease_until <= now)
     dead = []
     for row in session.execute(select(jobs).where(lost).limit(500).with_for_update(skip_locked=True)).all():
         ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for too long, while it ran.")
@@ -254,8 +258,8 @@ def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: b
 
 def park(session: Session, served: Sequence[str]) -> int:
     """Put aside what belongs to plugins that do not run here, and take back what does; return how many changed."""
-    aside = update(jobs).where(jobs.c.state == "queued", jobs.c.plugin.not_in(served)).values(**_ASIDE)
-    back = update(jobs).where(jobs.c.state == "parked", jobs.c.plugin.in_(served)).values(state="queued")
+    aside = update(jobs).where(_QUEUED, jobs.c.plugin.not_in(served)).values(**_ASIDE)
+    back = update(jobs).where(_PARKED, jobs.c.plugin.in_(served)).values(state="queued")
     return _changed(session, aside) + _changed(session, back)
 
 
