@@ -148,7 +148,8 @@ class Place:
 @asynccontextmanager
 async def place(*more: Any, database_url: str = "") -> AsyncIterator[Place]:
     """Yield a hub with every plugin of this repository, and those of ``more``."""
-    installed = [*(plugin for plugin in installed_plugins() if plugin.distribution.startswith("luminai")), *more]
+    own = [plugin for plugin in installed_plugins() if plugin.distribution.startswith("luminai") and not plugin.id.startswith("engine-")]
+    installed = [*own, *more]  # engines need a broker each, and have no routes
     names = [plugin.id for plugin in installed]
     clock = FrozenClock()
     async with running_hub(*names, config=PLUGINS, settings=SETTINGS, installed=installed, clock=clock, database_url=database_url) as hub:
