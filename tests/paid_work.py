@@ -323,6 +323,8 @@ def open_shop(
     (folder / "packages").mkdir(parents=True, exist_ok=True)
     (folder / "product.toml").write_text(product)
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("luminai_payments", "luminai_studio")]:
+            patch.delitem(sys.modules, name)  # the real one, which another test loaded; it is put back at the end
         patch.syspath_prepend(str(folder / "packages"))
         factory = PluginFactory(folder / "packages")
         made = [

@@ -83,7 +83,7 @@ class Bench:
             asked = session.execute(select(jobs).where(jobs.c.trigger == f"plugin:{self._id}"))
             return found + [f"job {row.plugin}.{row.action} {row.once or ''}" for row in asked]
 
-        return tuple(sorted(_CHANCE.sub("…", text) for text in await self._hub.database.read(unit)))
+        return tuple(sorted(_CHANCE.sub("…", text) for text in await self._hub.database.read(unit, whose=None)))
 
     async def run(self) -> Outcome:
         """Run the job as it comes."""

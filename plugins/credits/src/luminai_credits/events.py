@@ -12,8 +12,8 @@ Text = Annotated[str, Meta(max_length=200)]
 class Changed(Struct, frozen=True):
     """What a person has now: ``available`` can be spent, ``in_progress`` is held for work that runs."""
 
-    product: str
-    unit: str
+    product: Text
+    unit: Text
     available: int
     in_progress: int
 
