@@ -33,6 +33,12 @@ EXAMPLES = {
     "own_account": "acc_",
     "transfer": "trf_",
     "journal": "trf_",
+    "payment": "pay_",
+    "any_payment": "pay_",
+    "method": "pmt_",
+    "incident": "pinc_",
+    "usage_id": "use_",
+    "any_usage": "use_",
 }
 ZEROS = "0" * 32
 SHARED = {
@@ -49,6 +55,9 @@ SHARED = {
         "an operator's, under a scope of the hub",
     ),
     **dict.fromkeys(("account", "transfer", "journal"), "books are an operator's, under ledger:audit and ledger:manage"),
+    **dict.fromkeys(("any_payment", "incident", "ref"), "payments of all are an operator's, under payments:manage and pay-sandbox:manage"),
+    **dict.fromkeys(("owner", "any_usage"), "wallets of all are an operator's, under credits:manage"),
+    "product": "what is sold is the same for all",
 }
 """Why rows that a parameter names have no owner; every other parameter is one of ``OWNED``."""
 ORGANISATION: tuple[tuple[str, str, Any, int], ...] = (
@@ -87,6 +96,10 @@ OWNED = {
     *(f"POST /api/schedules/{{schedule:str}}/{verb}" for verb in ("pause", "resume", "run")),
     "GET /api/events/{event:str}",
     "GET /api/ledger/mine/{own_account:str}/statement",
+    "POST /api/credits/usage/{usage_id:str}/refund",
+    "GET /api/payments/checkouts/{payment:str}",
+    *(f"POST /api/payments/checkouts/{{payment:str}}/{verb}" for verb in ("retry", "cancel")),
+    "DELETE /api/payments/methods/{method:str}",
     *(f"{method} /api/endpoints/{{endpoint:str}}{rest}" for method, rest, _, _ in ENDPOINT),
     "POST /api/users/keys/{own_key_id:str}/rotate",
     "DELETE /api/users/keys/{own_key_id:str}",
@@ -215,7 +228,69 @@ async def compare(place: Place, asker: Asker, owner: Asker, method: str, path: s
     return await place.ask(owner, method, path.replace("ID", foreign), body=_with(body, foreign))
 
 
+async def people(place: Place) -> set[str]:
+    """Compare what accounts are asked, and return which routes those were."""
+    from sqlalchemy import insert
+
+    from luminai.data.tables_people import outside_identities
+
+    first, second = [next(one for one in place.askers if one.name == name) for name in ("member", "admin")]
+    assert second.actor is not None
+    listed = (await place.ask(second, "GET", "/api/auth/sessions")).json()
+    session = next(one["id"] for one in (listed["items"] if isinstance(listed, dict) else listed) if not one.get("is_current", one.get("current")))
+    answer = await compare(place, first, second, "DELETE", "/api/auth/sessions/ID", session, "session")
+    assert answer.status == 204, answer.text
+    digest = bytes.fromhex("ab" * 32)
+    row = {"issuer": "https://outside.example", "sub_digest": digest, "person_id": second.actor.subject, "created_at": place.town.clock.now()}
+    await place.hub.database.write(lambda session: session.execute(insert(outside_identities).values(**row)) and None)
+    answer = await compare(place, first, second, "DELETE", "/api/auth/identities/ID", f"oid_{digest.hex()[:32]}", "identity")
+    assert answer.status == 204, answer.text
+    key, _ = await place.key("chat:read", subject=second.actor.subject)
+    for method, path, status in (("POST", "/api/users/keys/ID/rotate", 201), ("DELETE", "/api/users/keys/ID", 204)):
+        answer = await compare(place, first, second, method, path, key.id, path)
+        assert answer.status == status, answer.text
+    await compare(place, first, second, "POST", CHECK_AGAIN, await planted_check(place, second.actor.subject), "identity check")
+    keys = {one for one in OWNED if "/keys/" in one or "/verify-identity/" in one}
+    return {"DELETE /api/auth/sessions/{session_id:str}", "DELETE /api/auth/identities/{identity_id:str}"} | keys
+
+
+async def money(place: Place) -> set[str]:
+    """Compare what payments and credits answer, and return which routes those were."""
+    from sqlalchemy import insert
+
+    from luminai_credits.models import usage
+
+    scopes = ("payments:read", "payments:pay", "credits:read", "credits:write")
+    ann, bob = [Asker(name=name, credential=(await place.key(*scopes, subject=name))[1]) for name in ("ann", "bob")]
+    declined = {"amount": 700, "asset": "EUR", "method": "card_declined", "provider": "sandbox"}
+    payment = (await place.ask(bob, "POST", "/api/payments/charge", body=declined)).json()
+    method = (await place.ask(bob, "POST", "/api/payments/methods", body={"provider": "sandbox"})).json()
+    used = f"use_{'7' * 32}"
+    texts = {column.name: "x" for column in usage.c if column.type.python_type is str}
+    now, count = place.town.clock.now(), {"slices": 1, "held": 0, "amount": 0}
+    row = (
+        texts
+        | count
+        | {"quantities": {}, "options": [], "parts": [], "opened_at": now, "lease_until": now, "id": used, "subject": "bob", "state": "refunded"}
+    )
+    await place.hub.database.write(lambda session: session.execute(insert(usage).values(**row)) and None)
+    done = set()
+    for verb, path, parameter, found, status, body in (
+        ("GET", "/api/payments/checkouts/ID", "payment", payment["id"], 200, None),
+        ("POST", "/api/payments/checkouts/ID/cancel", "payment", payment["id"], 409, None),
+        ("POST", "/api/payments/checkouts/ID/retry", "payment", payment["id"], 200, {"method": "card"}),
+        ("DELETE", "/api/payments/methods/ID", "method", method["id"], 204, None),
+        ("POST", "/api/credits/usage/ID/refund", "usage_id", used, 409, {"reason": "mine?"}),
+    ):
+        name = f"{verb} {path.replace('ID', f'{{{parameter}:str}}')}"
+        answer = await compare(place, ann, bob, verb, path, found, name, body)
+        assert answer.status == status, f"{name}: {answer.status} {answer.text}"
+        done.add(name)
+    return done
+
+
 async def books(place: Place) -> set[str]:
+    """Compare what the ledger answers, and return which route that was."""
     from luminai_ledger import Account, Ledger
 
     ledger = place.hub.generation.wiring.services.find("ledger", Ledger)
@@ -271,33 +346,7 @@ def test_object__of_another_or_missing__looks_the_same(monkeypatch: pytest.Monke
         for method, rest in (("GET", ""), ("GET", "/history"), ("POST", "/cancel")):
             await kind(f"{method} /api/jobs/{{job:str}}{rest}", method, f"/api/jobs/ID{rest}", job, 200)
         await work_of(place, bob, kind)
-        return done | await people(place) | await organisations(place) | await books(place)
-
-    async def people(place: Place) -> set[str]:
-        from sqlalchemy import insert
-
-        from luminai.data.tables_people import outside_identities
-
-        first, second = [next(one for one in place.askers if one.name == name) for name in ("member", "admin")]
-        assert second.actor is not None
-        listed = (await place.ask(second, "GET", "/api/auth/sessions")).json()
-        session = next(
-            one["id"] for one in (listed["items"] if isinstance(listed, dict) else listed) if not one.get("is_current", one.get("current"))
-        )
-        answer = await compare(place, first, second, "DELETE", "/api/auth/sessions/ID", session, "session")
-        assert answer.status == 204, answer.text
-        digest = bytes.fromhex("ab" * 32)
-        row = {"issuer": "https://outside.example", "sub_digest": digest, "person_id": second.actor.subject, "created_at": place.town.clock.now()}
-        await place.hub.database.write(lambda session: session.execute(insert(outside_identities).values(**row)) and None)
-        answer = await compare(place, first, second, "DELETE", "/api/auth/identities/ID", f"oid_{digest.hex()[:32]}", "identity")
-        assert answer.status == 204, answer.text
-        key, _ = await place.key("chat:read", subject=second.actor.subject)
-        for method, path, status in (("POST", "/api/users/keys/ID/rotate", 201), ("DELETE", "/api/users/keys/ID", 204)):
-            answer = await compare(place, first, second, method, path, key.id, path)
-            assert answer.status == status, answer.text
-        await compare(place, first, second, "POST", CHECK_AGAIN, await planted_check(place, second.actor.subject), "identity check")
-        keys = {one for one in OWNED if "/keys/" in one or "/verify-identity/" in one}
-        return {"DELETE /api/auth/sessions/{session_id:str}", "DELETE /api/auth/identities/{identity_id:str}"} | keys
+        return done | await people(place) | await organisations(place) | await books(place) | await money(place)
 
     assert run(work) >= OWNED
 

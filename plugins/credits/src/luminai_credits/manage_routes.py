@@ -29,24 +29,24 @@ from luminai_credits.service import Credits
 def handlers(ctx: PluginContext, credits: Credits) -> Sequence[Any]:  # noqa: A002 - it is what they are
     """Return the route handlers over ``credits``."""
 
-    @get("/api/credits/manage/wallets/{subject:str}", opt=policy("credits:manage"))
-    async def show_wallets(subject: FromPath[str]) -> list[WalletView]:
+    @get("/api/credits/manage/wallets/{owner:str}", opt=policy("credits:manage"))
+    async def show_wallets(owner: FromPath[str]) -> list[WalletView]:
         """Show what a person has in each product where they have a wallet."""
-        return await ctx.db.as_subject(subject).read(lambda session: credits.opened(session, subject))
+        return await ctx.db.as_subject(owner).read(lambda session: credits.opened(session, owner))
 
-    @get("/api/credits/manage/wallets/{subject:str}/usage", opt=policy("credits:manage"))
-    async def list_usage_of(subject: FromPath[str], limit: page_limit = 20, cursor: page_cursor = None) -> Page[UsageView]:
+    @get("/api/credits/manage/wallets/{owner:str}/usage", opt=policy("credits:manage"))
+    async def list_usage_of(owner: FromPath[str], limit: page_limit = 20, cursor: page_cursor = None) -> Page[UsageView]:
         """List a person's paid work, newest first."""
-        found = await ctx.db.as_subject(subject).read(lambda session: credits.usage(session, subject, limit=limit + 1, before=cursor))
+        found = await ctx.db.as_subject(owner).read(lambda session: credits.usage(session, owner, limit=limit + 1, before=cursor))
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
-    @post("/api/credits/manage/wallets/{subject:str}/usage/{usage_id:str}/refund", opt=policy("credits:manage", step_up=True), status_code=200)
+    @post("/api/credits/manage/wallets/{owner:str}/usage/{any_usage:str}/refund", opt=policy("credits:manage", step_up=True), status_code=200)
     async def refund_usage_of(
-        request: Request[Any, Any, Any], subject: FromPath[str], usage_id: FromPath[str], data: JSONBody[RefundAsk]
+        request: Request[Any, Any, Any], owner: FromPath[str], any_usage: FromPath[str], data: JSONBody[RefundAsk]
     ) -> UsageView:
         """Refund a person's action, whatever the product's days say, once."""
         by = signed_in(request)
-        return await ctx.db.as_subject(subject).write(lambda session: credits.refund(session, subject, usage_id, data.reason, by))
+        return await ctx.db.as_subject(owner).write(lambda session: credits.refund(session, owner, any_usage, data.reason, by))
 
     @post("/api/credits/manage/grants", opt=policy("credits:manage", step_up=True), status_code=201)
     async def grant(request: Request[Any, Any, Any], data: JSONBody[GrantAsk]) -> GrantView:

@@ -39,9 +39,9 @@ class Plugin:
             try:
                 await api.call(lambda client: client.v1.balance.retrieve_async())
             except ConfigRejected as error:
-                return Health(HealthState.FAILING, error.detail)
+                return Health(HealthState.DEGRADED, error.detail)  # the rest of the hub serves without it
             except PaymentError as error:
-                return Health(HealthState.FAILING if error.definite else HealthState.DEGRADED, f"Stripe: {error.code}")
+                return Health(HealthState.DEGRADED, f"Stripe: {error.code}")
             return Health(HealthState.OK)
 
         return [HealthCheck(name="api", check=check, interval=60, timeout=10)]

@@ -53,10 +53,10 @@ def _looking(ctx: PluginContext) -> Sequence[Any]:
         rows, following = await page(query.where(payments.c.subject == subject) if subject else query, payments.c.id, limit, cursor)
         return Page([store.owned_view(row) for row in rows], following)
 
-    @get("/api/payments/admin/payments/{payment:str}", opt=policy("payments:manage"))
-    async def show_payment(payment: PaymentPath) -> OwnedPaymentView:
+    @get("/api/payments/admin/payments/{any_payment:str}", opt=policy("payments:manage"))
+    async def show_payment(any_payment: PaymentPath) -> OwnedPaymentView:
         """Show a payment."""
-        return store.owned_view(await database.read(lambda session: store.find(session, payment)))
+        return store.owned_view(await database.read(lambda session: store.find(session, any_payment)))
 
     @get("/api/payments/admin/operations", opt=policy("payments:manage"))
     async def list_operations(in_state: StateFilter = "", limit: page_limit = 20, cursor: page_cursor = None) -> Page[OperationView]:
@@ -75,15 +75,15 @@ def _looking(ctx: PluginContext) -> Sequence[Any]:
 
 
 def _acting(ctx: PluginContext, service: Payments, repairer: Repairer) -> Sequence[Any]:
-    @post("/api/payments/admin/payments/{payment:str}/capture", opt=policy("payments:manage", step_up=True), status_code=200)
-    async def capture(request: Request[Any, Any, Any], payment: PaymentPath, data: JSONBody[Capture]) -> OwnedPaymentView:
+    @post("/api/payments/admin/payments/{any_payment:str}/capture", opt=policy("payments:manage", step_up=True), status_code=200)
+    async def capture(request: Request[Any, Any, Any], any_payment: PaymentPath, data: JSONBody[Capture]) -> OwnedPaymentView:
         """Take what is reserved, or a part of it; the rest is let go."""
-        return await service.capture(payment, data.amount, signed_in(request))
+        return await service.capture(any_payment, data.amount, signed_in(request))
 
-    @post("/api/payments/admin/payments/{payment:str}/void", opt=policy("payments:manage", step_up=True), status_code=200)
-    async def void(request: Request[Any, Any, Any], payment: PaymentPath) -> OwnedPaymentView:
+    @post("/api/payments/admin/payments/{any_payment:str}/void", opt=policy("payments:manage", step_up=True), status_code=200)
+    async def void(request: Request[Any, Any, Any], any_payment: PaymentPath) -> OwnedPaymentView:
         """Let go of what is reserved."""
-        return await service.void(payment, signed_in(request))
+        return await service.void(any_payment, signed_in(request))
 
     @post("/api/payments/admin/repair", opt=policy("payments:manage"), status_code=200)
     async def repair() -> Repaired:
