@@ -216,7 +216,7 @@ def test_scaffold__of_every_own_plugin__passes_the_check_as_it_is_and_with_every
     assert wrong(home) == []
     schema = json.loads(home.run("config", "schema", plugin).stdout)
     section = tomllib.loads(opened)["plugins"][plugin]
-    settings = next(iter(schema["$defs"].values()))["properties"]
+    settings = schema["$defs"][schema["$ref"].rpartition("/")[2]]["properties"]
     assert section["config"].keys() == settings.keys()
     defaults = {f"plugins.{plugin}.config.{name}" for name, one in settings.items() if one.get("default") is not None}
     assert defaults.isdisjoint(changed(home)), "every default is the plugin's own"

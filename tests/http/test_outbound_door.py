@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ("aiohttp", "httpx", "requests", "urllib3", "urllib.request", "http.client", "pycurl", "niquests", "tornado.httpclient")
-ALLOWED = ("core/luminai/http/outbound/", "core/luminai/cli/client.py")
+ALLOWED = ("core/luminai/http/outbound/", "core/luminai/cli/client.py", "core/luminai/testing/fleet.py")  # the last asks hubs under test
 """The door itself, and the command, which talks to its hub."""
 
 

@@ -16,7 +16,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield home
 
 
-@pytest.mark.parametrize(("who", "examples", "least"), [("operator", 12, 3000), ("anonymous", 4, 1500)])
+@pytest.mark.parametrize(("who", "examples", "least"), [("operator", 8, 3000), ("anonymous", 3, 1500)])
 def test_every_operation__keeps_to_its_document(hub: Home, tmp_path: Path, who: str, examples: int, least: int) -> None:
     key = operator_key(hub) if who == "operator" else ""
     before = len(failed_requests(hub))

@@ -92,9 +92,10 @@ def installed_plugins(*, cache_file: Path | None = None) -> list[InstalledPlugin
     for item in cache.found:
         key = f"{item.distribution}/{item.id}/{item.version}/{item.entry_point}"
         kept = cache.manifests.get(key)
-        if kept is None or kept.stamp != _stamp(kept.plugin.package_dir):
+        if kept is None or kept.plugin.problem or kept.stamp != _stamp(kept.plugin.package_dir):  # what was wrong for an older hub may be right now
             described = _describe(item)
-            kept, fresh = _CachedManifest(_stamp(described.package_dir), described), True
+            again = _CachedManifest(_stamp(described.package_dir), described)
+            kept, fresh = again, fresh or again != kept
         manifests[key] = kept
         plugins.append(kept.plugin)
     if fresh or manifests.keys() != cache.manifests.keys():

@@ -18,6 +18,7 @@ _log = logging.getLogger("luminai.jobs")
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 15.0
 GOOD_SECONDS: Final = 30.0
+END_SECONDS: Final = 5.0
 """An engine that went on for so long has nothing to do with what was before."""
 
 
@@ -63,9 +64,12 @@ class EngineServing:
 
     async def end(self) -> None:
         """Stop serving."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        task, self._engine = self._task, None
+        if task is not None:
+            task.cancel()
+            _, late = await asyncio.wait([task], timeout=END_SECONDS)
+            if late:
+                _log.warning("jobs.engine.late", extra={"wanted": self._wanted})
 
     async def health(self) -> Health:
         """Say whether the wanted engine is there and goes on."""
@@ -85,8 +89,9 @@ class EngineServing:
             except Exception as error:  # noqa: BLE001 - an engine may raise anything
                 trouble = type(error).__name__
                 _log.warning("jobs.engine.broke", extra={"engine": engine.name, "reason": trouble})
-            if engine is self._engine:  # else it was replaced, and ends
-                self._trouble = f"{engine.name}: {trouble}"
+            if engine is not self._engine:  # it was replaced, or the hub stops: an engine's own code may have swallowed the cancellation
+                return
+            self._trouble = f"{engine.name}: {trouble}"
             pause = FIRST_PAUSE if time.monotonic() - began >= GOOD_SECONDS else pause
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -13,7 +13,7 @@ from luminai.contracts.secret import Secret
 class NamedModel(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
     """A model that the operator names. Only ``id`` is needed."""
 
-    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", max_length=200, description="As the service calls it.")]
+    id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", max_length=200, description="As the service calls it.", examples=["large"])]
     kinds: Annotated[tuple[Literal["chat", "embedding", "image", "speech"], ...], Meta(min_length=1, max_length=4, description="What it does.")] = (
         "chat",
     )

@@ -30,7 +30,7 @@ class Asset(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fi
         exponent: Decimal places of its unit: JPY 0, EUR 2, BHD 3, credits 0. It never changes.
     """
 
-    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z", description="Such as LUMIKU_CREDIT.")]
+    code: Annotated[str, Meta(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z", description="Such as LUMIKU_CREDIT.", examples=["LUMIKU_CREDIT"])]
     exponent: Annotated[int, Meta(ge=0, le=8, description="Decimal places; it can never be changed.")] = 0
     title: Annotated[str, Meta(max_length=120, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="For people.")] = ""
 

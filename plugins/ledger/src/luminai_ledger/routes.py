@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from litestar import Request, get, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
@@ -35,7 +35,8 @@ place_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}\Z", d
 asset_cursor = Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z", description="Where the last page ended.")]
 by_text = Annotated[str | None, QueryParameter(max_length=120, description="Only those with exactly this.")]
 by_account = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="Only those of this account.")]
-at_place = Annotated[int | None, QueryParameter(ge=0, le=2**53 - 1, description="As it was after the transfer at this place.")]
+NEWEST: Final = 2**53 - 1
+at_place = Annotated[int, QueryParameter(ge=0, le=NEWEST, description="As it was after the transfer at this place; by default as it is now.")]
 by_since = Annotated[datetime | None, QueryParameter(description="From this moment on (RFC 3339 with zone).")]
 by_until = Annotated[datetime | None, QueryParameter(description="Before this moment (RFC 3339 with zone).")]
 
@@ -113,9 +114,9 @@ def _reading(ctx: PluginContext) -> Sequence[Any]:
         return await ctx.db.as_system().read(lambda session: account_view(find_account(session, account)))
 
     @get("/api/ledger/accounts/{account:str}/balance", opt=policy("ledger:audit"))
-    async def show_balance(account: account_path, at: at_place = None) -> reading.BalanceView:
+    async def show_balance(account: account_path, at: at_place = NEWEST) -> reading.BalanceView:
         """Show what an account holds, or held after the transfer at a place."""
-        return await ctx.db.as_system().read(lambda session: reading.balance_view(reading.balance(session, account, at)))
+        return await ctx.db.as_system().read(lambda session: reading.balance_view(reading.balance(session, account, None if at == NEWEST else at)))
 
     @get("/api/ledger/accounts/{account:str}/statement", opt=policy("ledger:audit"))
     async def show_statement(

@@ -17,7 +17,7 @@ Product = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,119}\Z")]
 class RouteRule(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
     """Sends what fits to a provider; an empty list fits everything."""
 
-    provider: Annotated[Name, Meta(description="Provider that takes what fits.")]
+    provider: Annotated[Name, Meta(description="Provider that takes what fits.", examples=["sandbox"])]
     assets: Annotated[tuple[Asset, ...], Meta(max_length=64, description="Assets.")] = ()
     kinds: Annotated[tuple[Kind, ...], Meta(max_length=16, description="Kinds of method, such as card or bank.")] = ()
     countries: Annotated[tuple[Country, ...], Meta(max_length=250, description="Countries of the payer, as two letters.")] = ()
@@ -26,10 +26,10 @@ class RouteRule(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknow
 class Offer(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
     """A product with a fixed price."""
 
-    purpose: Annotated[Purpose, Meta(description="What it is bought for, such as pack.")]
-    product: Annotated[Product, Meta(description="Its name.")]
+    purpose: Annotated[Purpose, Meta(description="What it is bought for, such as pack.", examples=["pack"])]
+    product: Annotated[Product, Meta(description="Its name.", examples=["lumiku/small"])]
     amount: Annotated[int, Meta(ge=1, le=2**53 - 1, description="Price in minor units.")]
-    asset: Annotated[Asset, Meta(description="Asset of the price.")]
+    asset: Annotated[Asset, Meta(description="Asset of the price.", examples=["EUR"])]
 
 
 class PaymentsConfig(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
