@@ -75,9 +75,9 @@ WITHOUT_DATABASE := $(patsubst %,--ignore-glob=*/test_%.py,outbound* raw_bytes s
 	difference provider_breakers plugin_failures lock_and_diff lockfile bisect* safe_mode containment* deadlines log_floods deprecations conformance_level \
 	resonance_formulas resonance_measures knowledge_text ai_offline ai_openai ai_anthropic ai_gemini ai_ollama storage_local site_*)
 
-# Files of tests are shared out over the cores.
+# Files of tests are shared out over the cores, in their order: by number of tests, the longest file would be the last one.
 PYTEST := $(TEST_FOLDER) $(BIN)/python -m pytest
-ON_ALL_CORES := --numprocesses auto --dist loadfile
+ON_ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 ON_POSTGRES := LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432}
 
