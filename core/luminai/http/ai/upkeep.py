@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from luminai.contracts.ai import AIError, AIErrorKind
 from luminai.contracts.context import PluginContext
@@ -26,7 +27,7 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 class Refreshed(Struct, frozen=True):
     """How many models each provider offers now."""
 
-    models: dict[str, int]
+    models: Annotated[dict[Annotated[str, Meta(max_length=100)], int], Meta(max_length=64)]
 
 
 async def list_models_at_start(ctx: PluginContext, providers: Sequence[HttpAIProvider]) -> None:

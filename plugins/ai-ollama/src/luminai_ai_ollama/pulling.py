@@ -24,7 +24,7 @@ class Pull(Struct, frozen=True, forbid_unknown_fields=True):
 class Pulled(Struct, frozen=True):
     """The model is there, and how many models the server offers now."""
 
-    model: str
+    model: Annotated[str, Meta(max_length=200)]
     models: int
 
 

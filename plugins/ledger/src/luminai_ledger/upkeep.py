@@ -24,6 +24,14 @@ from luminai_ledger.verify import verify
 PAGE: Final = 200
 
 
+class Reconciled(Struct, frozen=True, kw_only=True):
+    """The report that was kept, its SHA-256 in hex, and how many differences it tells."""
+
+    report: Annotated[str, Meta(max_length=40)]
+    digest: Annotated[str, Meta(max_length=64)]
+    differences: int
+
+
 class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     """The input of an action that takes none."""
 
@@ -56,8 +64,8 @@ def actions(ctx: PluginContext) -> list[Action]:
     async def run_seal(_: Job, __: Nothing) -> Sealed:
         return Sealed(await seal(ctx))
 
-    async def run_reconcile(_: Job, __: Nothing) -> ReportView:
-        return await reconcile(ctx)
+    async def run_reconcile(job: Job, _: Nothing) -> Reconciled:
+        return told(await reconcile(ctx, job))
 
     more: dict[str, Any] = {"input": Nothing, "scope": "ledger:audit", "concurrency": "skip"}
     return [
@@ -66,7 +74,7 @@ def actions(ctx: PluginContext) -> list[Action]:
         Action(
             name="reconcile",
             summary="Make the books anew from their history and compare.",
-            output=ReportView,
+            output=Reconciled,
             run=run_reconcile,
             timeout=3600,
             **more,
@@ -103,8 +111,13 @@ async def sweep(ctx: PluginContext) -> int:
             return voided
 
 
-async def reconcile(ctx: PluginContext) -> ReportView:
-    """Verify the books, keep the report, tell the audit tree its digest, and raise an incident for any difference."""
+def told(kept: ReportView) -> Reconciled:
+    """Return what a job says of a report."""
+    return Reconciled(report=kept.report.id, digest=kept.digest, differences=kept.report.verification.count)
+
+
+async def reconcile(ctx: PluginContext, job: Job | None = None) -> ReportView:
+    """Verify the books, keep the report, tell the audit tree its digest, and raise an incident for any difference. A ``job`` leaves one report."""
     await seal(ctx)
     found = await verify(ctx)
     at = ctx.clock.now()
@@ -113,7 +126,7 @@ async def reconcile(ctx: PluginContext) -> ReportView:
     encoded = msgspec.json.encode(report)
     digest = sha256(encoded).hexdigest()
 
-    def unit(session: Session) -> str:
+    def unit(session: Session) -> ReportView:
         outcome: Any = "failed" if found.count else "ok"
         detail = {"differences": found.count, "transfers": found.transfers, "through": found.through_seq}
         entry = AuditEntry(action="ledger.reconcile", object=f"{identity}:{digest}", outcome=outcome, detail=detail, retention="7y")
@@ -123,13 +136,16 @@ async def reconcile(ctx: PluginContext) -> ReportView:
         if found.count:
             payload = {"report": identity, "differences": found.count}
             ctx.db.publish(session, Event(type="ledger.Incident", payload=payload, subject=identity))
-        return audit_entry
+        kept = ReportView(report=report, digest=digest, audit_entry=audit_entry)
+        if job is not None:
+            job.finish(session, told(kept))
+        return kept
 
-    audit_entry = await ctx.db.as_system().write(unit)
+    kept = await ctx.db.as_system().write(unit)
     ctx.metrics.put("differences", float(found.count))
     if found.count:
         ctx.log.error("ledger.differs", extra={"report": identity, "differences": found.count})
-    return ReportView(report=report, digest=digest, audit_entry=audit_entry)
+    return kept
 
 
 def reports_page(session: Session, *, limit: int, before: str | None = None) -> list[ReportView]:

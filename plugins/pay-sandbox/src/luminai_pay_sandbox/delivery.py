@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -19,7 +19,7 @@ from luminai_pay_sandbox.signing import HEADER, Notice, Signer
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
     """The event to deliver."""
 
-    event: str
+    event: Annotated[str, Meta(max_length=40)]
 
 
 class Delivered(Struct, frozen=True):
