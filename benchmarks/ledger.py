@@ -4,7 +4,7 @@ Usage: python benchmarks/ledger.py [--postgres URL] [--folder DIR] [--seconds 3]
 
 Every way is equally durable (SQLite: WAL, synchronous=FULL) and keeps a balance from falling below zero. "uniform": everybody pays somebody of 1,000;
 "hot": everybody pays one account. "one commit each" is a single connection behind a lock, for SQLite has one writer, and 16 connections on PostgreSQL.
---growth puts so many transfers into the ledger first (in bulk, past the rules, which are on again afterwards) and measures before and after.
+--growth puts so many transfers into the ledger first (50,000 a unit, by its own rules) and measures before and after.
 For orientation (notes, other machines and shapes): TigerBeetle from async Python, one transfer a request, 3,663/s at 32 callers and 13,200/s at 256;
 Formance says that it is optimised for 1,000 writes/s.
 """

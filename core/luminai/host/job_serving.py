@@ -18,8 +18,9 @@ _log = logging.getLogger("luminai.jobs")
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 15.0
 GOOD_SECONDS: Final = 30.0
-END_SECONDS: Final = 5.0
 """An engine that went on for so long has nothing to do with what was before."""
+END_SECONDS: Final = 5.0
+"""So long a stop waits for an engine to end."""
 
 
 class EngineServing:

@@ -142,7 +142,8 @@ def test_calls__two_hundred_at_once_on_a_budget_for_ten__ten_are_charged(shop: S
         return held.status, held.json().get("code", "")
 
     async def all_of_them() -> list[tuple[int, str]]:
-        return await asyncio.gather(*(one(number) for number in range(200)))
+        async with asyncio.timeout(120):
+            return await asyncio.gather(*(one(number) for number in range(200)))
 
     assert Counter(shop.run(all_of_them())) == {(200, ""): 10, (402, "credits.short"): 190}
     assert ann.states() == [("settled", 10)] * 10
