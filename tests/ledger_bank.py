@@ -25,8 +25,8 @@ class Bank:
         self.clearing = ""
 
     async def unit(self, work: Callable[[Session], Any]) -> Any:
-        """Return what a unit of work returns."""
-        return await self.db.write(work)
+        """Return what a unit of work returns; the ledger locks what it decides on."""
+        return await self.db.write(work, isolation="read-committed")
 
     async def open(self, purpose: str, *, owner: str = "", guard: Guard = Guard.DEBITS, asset: str = "EUR", overdraft: int = 0) -> str:
         """Return a new account."""

@@ -67,7 +67,7 @@ STUDIO = """
                         ctx.metering.release(session, held, WorkFailure(data.failure))
                     return {}
 
-                return await ctx.db.write(unit)
+                return await ctx.db.write(unit, isolation="read-committed")
 
             return [work]
 """
@@ -122,6 +122,7 @@ unit = "STUDIO_CREDIT"
 unit-title = "Credits"
 start = 2020-01-01
 default-plan = "payg"
+low = 30
 refund = { days = 7 }
 
 [[prices]]
@@ -278,7 +279,9 @@ class Person:
 
     @property
     def wallet(self) -> Any:
-        return self.ask("GET", "/api/credits/balance")[0]
+        """What is there of the studio's product, or of the only one."""
+        found = self.ask("GET", "/api/credits/balance")
+        return next((one for one in found if one["product"] == "studio"), found[0])
 
     @property
     def has(self) -> tuple[int, int]:
@@ -315,10 +318,12 @@ def open_shop(
     runs: bool = True,
     now: Any = None,
     more_config: Any = None,
+    stand_in: bool = True,
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[Shop]:
     """Start a hub with ledger, credits, studio, a stand-in that tells of payments as the plugin payments does, and ``more`` plugins.
 
-    ``runs`` False: credits need not come up.
+    ``runs`` False: credits need not come up. ``stand_in`` False: the plugin payments itself.
     """
     (folder / "packages").mkdir(parents=True, exist_ok=True)
     (folder / "product.toml").write_text(product)
@@ -329,17 +334,15 @@ def open_shop(
         factory = PluginFactory(folder / "packages")
         made = [
             factory.make("studio", STUDIO, manifest='[scopes]\n"studio:work" = "Work"\n'),
-            factory.make("payments", PAYMENTS, provides='["routes", "event_types"]', manifest='[scopes]\n"payments:tell" = "Tell"\n'),
         ]
-        known = [one for one in installed_plugins() if one.id != "payments"]
-        clock, settings = (
-            FrozenClock(now) if now else FrozenClock(),
-            {"credits": {"products": ["product.toml"], **(config or {})}, **(more_config or {})},
-        )
+        if stand_in:
+            made.append(factory.make("payments", PAYMENTS, provides='["routes", "event_types"]', manifest='[scopes]\n"payments:tell" = "Tell"\n'))
+        known = [one for one in installed_plugins() if one.id != "payments" or not stand_in]
+        clock = FrozenClock(now) if now else FrozenClock()
+        plugin_config = {"credits": {"products": ["product.toml"], **(config or {})}, **(more_config or {})}
+        hub_settings = {"connections": {"requests": 1000}, **(settings or {})}
         plugins = ("ledger", "credits", "payments", "studio", *more)
-        opened = running_hub(
-            *plugins, installed=[*known, *made], config=settings, folder=folder, clock=clock, settings={"connections": {"requests": 1000}}
-        )
+        opened = running_hub(*plugins, installed=[*known, *made], config=plugin_config, folder=folder, clock=clock, settings=hub_settings)
         hub = runner.run(opened.__aenter__())
         try:
             wrong = [hub.status(one) for one in plugins if not hub.status(one).running]

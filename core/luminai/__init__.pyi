@@ -8,8 +8,10 @@ from luminai.contracts.ai import ChatRequest as ChatRequest
 from luminai.contracts.ai import EmbeddingReply as EmbeddingReply
 from luminai.contracts.ai import End as End
 from luminai.contracts.ai import EndState as EndState
+from luminai.contracts.ai import Leg as Leg
 from luminai.contracts.ai import MediaReply as MediaReply
 from luminai.contracts.ai import Model as Model
+from luminai.contracts.ai import Seam as Seam
 from luminai.contracts.ai import Source as Source
 from luminai.contracts.ai import SourceFound as SourceFound
 from luminai.contracts.ai import StreamEvent as StreamEvent
@@ -17,6 +19,7 @@ from luminai.contracts.ai import TextDelta as TextDelta
 from luminai.contracts.ai import Tool as Tool
 from luminai.contracts.ai import ToolCall as ToolCall
 from luminai.contracts.ai import ToolCallFound as ToolCallFound
+from luminai.contracts.ai import Trace as Trace
 from luminai.contracts.ai import Usage as Usage
 from luminai.contracts.audit import AuditEntry as AuditEntry
 from luminai.contracts.cache import Cache as Cache
@@ -143,7 +146,9 @@ from luminai.data.row_security import enable_owner_policy as enable_owner_policy
 from luminai.data.types import JSONText as JSONText
 from luminai.data.types import UTCDateTime as UTCDateTime
 from luminai.data.types import metadata_for as metadata_for
+from luminai.host.deadlines import Deadlines as Deadlines
 from luminai.http.ai.errors import provider_error as provider_error
+from luminai.http.ai.plugin import HttpAIPlugin as HttpAIPlugin
 from luminai.http.ai.provider import HttpAIProvider as HttpAIProvider
 from luminai.http.ai.provider import HttpCall as HttpCall
 from luminai.http.ai.reader import ChatReader as ChatReader
@@ -151,13 +156,11 @@ from luminai.http.ai.settings import InstanceName as InstanceName
 from luminai.http.ai.settings import NamedModel as NamedModel
 from luminai.http.ai.settings import ProviderInstance as ProviderInstance
 from luminai.http.ai.settings import ServiceUrl as ServiceUrl
-from luminai.http.ai.upkeep import list_models_at_start as list_models_at_start
-from luminai.http.ai.upkeep import model_list_problems as model_list_problems
-from luminai.http.ai.upkeep import refresh_models_action as refresh_models_action
-from luminai.http.ai.upkeep import services_check as services_check
 from luminai.http.pages import Page as Page
 from luminai.http.pages import page_cursor as page_cursor
 from luminai.http.pages import page_limit as page_limit
+from luminai.http.problems import PROBLEM_TYPE as PROBLEM_TYPE
+from luminai.http.problems import failure_of as failure_of
 from luminai.http.requests import actor_of as actor_of
 from luminai.http.requests import client_address as client_address
 from luminai.http.requests import log_field as log_field
@@ -196,6 +199,7 @@ __all__ = [
     "Conflict",
     "Database",
     "DeadlineExceeded",
+    "Deadlines",
     "Decision",
     "DecisionRule",
     "Decisions",
@@ -219,6 +223,7 @@ __all__ = [
     "HealthCheck",
     "HealthState",
     "Held",
+    "HttpAIPlugin",
     "HttpAIProvider",
     "HttpCall",
     "HttpClient",
@@ -236,6 +241,7 @@ __all__ = [
     "JobEngine",
     "JobWork",
     "Kept",
+    "Leg",
     "Live",
     "LiveMessage",
     "MAIL_POINT",
@@ -259,6 +265,7 @@ __all__ = [
     "Once",
     "OwnedDatabase",
     "PLUGIN_API",
+    "PROBLEM_TYPE",
     "Page",
     "Party",
     "PastMessage",
@@ -286,6 +293,7 @@ __all__ = [
     "SMS_POINT",
     "SPAN_POINT",
     "Schedule",
+    "Seam",
     "Secret",
     "SecretBackend",
     "ServerEvent",
@@ -308,6 +316,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallFound",
+    "Trace",
     "TurnEvidence",
     "UTCDateTime",
     "Unavailable",
@@ -326,18 +335,15 @@ __all__ = [
     "client_address",
     "disable_owner_policy",
     "enable_owner_policy",
+    "failure_of",
     "hookimpl",
-    "list_models_at_start",
     "log_field",
     "metadata_for",
-    "model_list_problems",
     "page_cursor",
     "page_limit",
     "policy",
     "provider_error",
-    "refresh_models_action",
     "request_id",
-    "services_check",
     "signed_in",
     "signing_secrets",
 ]

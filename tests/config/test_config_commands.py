@@ -214,10 +214,12 @@ def test_scaffold__of_every_own_plugin__passes_the_check_as_it_is_and_with_every
     opened = re.sub(r"^# (?=[a-z-]+ = |\[)", "", text, flags=re.MULTILINE)
     (home.folder / "config.toml").write_text(opened)
     assert wrong(home) == []
-    schema = json.loads(home.run("config", "schema", plugin).stdout)
     section = tomllib.loads(opened)["plugins"][plugin]
-    settings = schema["$defs"][schema["$ref"].rpartition("/")[2]]["properties"]
-    assert section["config"].keys() == settings.keys()
+    settings = {}
+    if said := home.run("config", "schema", plugin).stdout:  # a few plugins have none
+        schema = json.loads(said)
+        settings = schema["$defs"][schema["$ref"].rpartition("/")[2]]["properties"]
+    assert section.get("config", {}).keys() == settings.keys()
     lists = {name for name in settings if f"[[plugins.{plugin}.config.{name}]]" in text}  # one example of an entry stands there
     defaults = {f"plugins.{plugin}.config.{name}" for name, one in settings.items() if one.get("default") is not None and name not in lists}
     assert defaults.isdisjoint(changed(home)), "every default is the plugin's own"

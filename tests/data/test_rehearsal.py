@@ -392,7 +392,7 @@ def test_command__database_with_data__is_backed_up_before_it_is_upgraded(home: H
     done = home.run("db", "upgrade")
 
     (row,) = json.loads(done.stdout)
-    assert row["applied"] == ["0001", "0002", "0003"]
+    assert row["applied"] == ["0001", "0002", "0003", "0004"]
     assert f"backup: {row['backup']}" in done.stderr
     assert "[1/3] chat 0001: Sessions" in done.stderr
     with contextlib.closing(sqlite3.connect(row["backup"])) as connection:

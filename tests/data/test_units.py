@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -120,6 +121,21 @@ def test_write__a_unit_fails_among_others__only_it_is_rolled_back(database_url: 
     assert [type(result) for result in results[::5]] == [ValueError] * 4
 
 
+@pytest.mark.postgres
+@pytest.mark.shows("LR-140", "LW-66", "PX-57a")
+def test_connections__are_shared_by_any_number_of_units(postgres_url: str, data_dir: Path) -> None:
+    look = text("SELECT pg_backend_pid(), (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()), pg_sleep(0.01)")
+
+    async def work(database: HubDatabase, _: str) -> list[Any]:
+        return await asyncio.gather(*(database.read(lambda session: session.execute(look).one(), timeout=60) for _ in range(150)))
+
+    found = on_database(postgres_url, data_dir, work)
+
+    assert len(found) == 150
+    assert 1 < len({backend for backend, _, _ in found}) <= 20, "the pool has sixteen, and four more for a rush"
+    assert max(count for _, count, _ in found) <= 100
+
+
 def test_unit__that_rolls_back_and_goes_on__still_acts_for_the_same(postgres_url: str, data_dir: Path) -> None:
     said = text("SELECT current_setting('luminai.subject'), current_setting('luminai.system'), current_setting('transaction_isolation')")
 
@@ -212,6 +228,30 @@ def test_stream__walks_a_snapshot__while_others_write(database_url: str, data_di
         return seen
 
     assert on_database(database_url, data_dir, work) == 1199
+
+
+def test_stream__cancelled_while_a_thread_walks_it__spoils_no_connection(data_dir: Path) -> None:
+    """Which moment is hit is left to chance; one in a hundred used to leave the next reader a connection that had begun already."""
+
+    async def work(database: HubDatabase, table: str) -> int:
+        some = text("WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 300) SELECT x FROM c")
+
+        async def walk() -> None:
+            async for _ in database.stream(some, batch=50):  # type: ignore[arg-type]
+                pass
+
+        chance = random.Random(7)
+        for _ in range(600):
+            walking = asyncio.ensure_future(walk())
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            walking.cancel()
+            await asyncio.wait((walking,))
+            assert walking.cancelled() or walking.exception() is None, walking
+            await value_of(database, table)
+        return database.busy().in_use
+
+    assert on_database("", data_dir, work) == 0
 
 
 def test_second_holder__of_one_sqlite_file__is_refused(data_dir: Path) -> None:

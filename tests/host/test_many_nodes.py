@@ -153,6 +153,7 @@ def test_processes__are_one_hub(fleet: Fleet) -> None:
     fires_once(fleet)
 
 
+@pytest.mark.shows("PX-02")
 def test_process_killed_under_load__loses_nothing_and_nothing_happens_twice(fleet: Fleet) -> None:
     victim = fleet.webs[0]
     _, looks = fleet.work_under(lambda: victim.end(signal.SIGKILL), count=60)

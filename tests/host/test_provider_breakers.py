@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from luminai import AIProvider, PaymentProvider, StorageBackend
+from luminai import AIError, AIProvider, ChatMessage, ChatRequest, PaymentProvider, StorageBackend, Unavailable
 from luminai.host import provider_guard
 from luminai.testing import Cut, FrozenClock, HubUnderTest, MemoryPayments, MemoryStorage, ScriptedProvider, running_hub
 
@@ -223,6 +223,23 @@ def test_provider__that_says_no_or_is_left__does_not_rest(plugins: Any, call: st
         assert {(one["breaker"], one["failures"]) for one in (await channels(hub)).values()} == {("closed", 0)}
 
     on_hub(plugins, work)
+
+
+def test_provider__one_of_several_of_a_plugin__rests_alone() -> None:
+    async def main() -> None:
+        async with running_hub() as hub:
+            hub.provide("ai_providers", ScriptedProvider((Cut(),), name="bad"), ScriptedProvider(("Yes.",), name="good"), owner="pair")
+            providers = hub.hub.generation.wiring.providers
+            request = ChatRequest(model="one", messages=(ChatMessage("user", "hello"),))
+            for _ in range(5):
+                with pytest.raises(AIError):
+                    await providers.ai_providers["bad"].chat(request)
+            with pytest.raises(Unavailable, match="rests"):
+                await providers.ai_providers["bad"].chat(request)
+            assert (await providers.ai_providers["good"].chat(request)).text == "Yes."
+            assert {channel.name: channel.breaker.state for channel in providers.channels} == {"ai bad": "open", "ai good": "closed"}
+
+    asyncio.run(main())
 
 
 def test_stream__that_fell_silent__counts_when_its_reader_leaves(plugins: Any, monkeypatch: pytest.MonkeyPatch) -> None:

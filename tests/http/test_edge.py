@@ -74,6 +74,7 @@ JSON = {"content-type": "application/json"}
         ("GET", "/api/echo/crash", b"", {}, 500, "internal"),
     ],
 )
+@pytest.mark.shows("PX-15")
 def test_request__bad__is_answered_with_a_problem(
     plugins, method: str, path: str, body: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
@@ -94,7 +95,7 @@ def test_route__needs_a_scope__only_its_holders_pass(plugins) -> None:
     assert with_echo(plugins, work) == [200, 200, 200, 403]
 
 
-@pytest.mark.shows("LW-60", "PX-52b")
+@pytest.mark.shows("LW-60", "PX-52a", "PX-52b", "TL-142c")
 def test_every_answer__carries_id_generation_and_safe_headers(plugins) -> None:
     async def work(hub: Any) -> list[Any]:
         asked = [("GET", "/api/status"), ("HEAD", "/api/status"), ("GET", "/api/echo/crash")]
@@ -170,7 +171,7 @@ def test_openapi__names_carry_the_plugin__whoever_else_is_on(plugins) -> None:
     assert "one.echo" in operations
 
 
-@pytest.mark.shows("LR-29")
+@pytest.mark.shows("LR-29", "LW-79")
 def test_status__and_health__tell_the_truth(plugins) -> None:
     sick = plugins.make(
         "sick",
@@ -195,7 +196,9 @@ def test_status__and_health__tell_the_truth(plugins) -> None:
             assert status["platform_status"] == "degraded"
             assert status["R_global"] is None
             assert [service["id"] for service in status["services"]] == ["sick"]
-            assert (await client.request("GET", "/health")).json() == {"status": "failing"}
+            for path in ("/health", "/api/health"):
+                asked = await client.request("GET", path)
+                assert (asked.status, asked.json()) == (503, {"status": "failing"})
             health = await hub.client("hub:monitor").request("GET", "/health/detailed")
             assert health.status == 503
             own = [check for check in health.json()["checks"] if check["plugin"] == "sick"]

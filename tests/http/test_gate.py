@@ -214,7 +214,7 @@ def test_policy__says_who_may(run: Run) -> None:
             for client in (anonymous, reader, writer, every, operator):
                 answer = await client.request("GET", f"/api/gate/{path}")
                 answers.append(answer.status if answer.status == 200 else answer.json()["code"])
-        await hub.hub.audit.record_denials()
+        await hub.hub.audit.record_noted()
         denied = (await hub.client("hub:audit").request("GET", "/api/admin/audit?outcome=denied")).json()["items"]
         who = [(await client.request("GET", "/api/gate/open")).json() for client in (anonymous, reader)]
         return [answers, [(item["action"], item["object"]) for item in denied], who]

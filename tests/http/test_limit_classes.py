@@ -133,7 +133,7 @@ def test_each_route__is_counted_for_itself__whatever_stands_in_its_path() -> Non
 
 
 @pytest.mark.postgres
-@pytest.mark.shows("TL-12")
+@pytest.mark.shows("TL-10", "TL-12")
 def test_hubs_behind_one_balancer__know_the_same_people_and_count_together(own_postgres_url: str, tmp_path: Path) -> None:
     async def work() -> None:
         settings = limited(person={"requests": 10, "seconds": 3600}) | {"vault": {"key-file": str(tmp_path / "key")}}

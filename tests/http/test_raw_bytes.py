@@ -86,6 +86,7 @@ def test_corpus__is_large_and_each_case_has_a_name_of_its_own() -> None:
     assert len({name for name, _, _ in CASES}) == len(CASES)
 
 
+@pytest.mark.shows("PX-19")
 @pytest.mark.parametrize(("name", "expected"), [pytest.param(name, expected, id=name) for name, _, expected in CASES])
 def test_bytes__are_answered_as_they_deserve(heard: dict[str, Heard], name: str, expected: str) -> None:
     case = heard[name]

@@ -8,6 +8,8 @@ from fuzzing import cases, failed_requests, full_hub, fuzz, operator_key
 from home import Home
 
 SEED = 20_261_121
+LONG = "^/v1"
+"""Of the compatible APIs whose bodies are so wide that making them takes minutes; `make fuzz` asks them too."""
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +18,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield home
 
 
+@pytest.mark.shows("LK-44", "LW-58", "TL-142a")
 @pytest.mark.parametrize(("who", "examples", "least"), [("operator", 8, 3000), ("anonymous", 3, 1500)])
 def test_every_operation__keeps_to_its_document(hub: Home, tmp_path: Path, who: str, examples: int, least: int) -> None:
     key = operator_key(hub) if who == "operator" else ""
     before = len(failed_requests(hub))
-    code, report = fuzz(hub, tmp_path, key=key, examples=examples, seed=SEED)
+    code, report = fuzz(hub, tmp_path, key=key, examples=examples, seed=SEED, without=LONG)
     assert code == 0, report[-20_000:]
     assert cases(report) > least
     unsealed = [line for line in failed_requests(hub)[before:] if "/api/admin/audit/aud_" not in line]

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
+import jsonschema
 import msgspec
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 import luminai
-from luminai.contracts.patterns import as_python, published
+from luminai.contracts.patterns import as_python, as_said, published
 from luminai.testing import running_hub
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,34 @@ def test_every_text__is_taken_exactly_where_the_published_schema_takes_it(patter
     assert bool(re.search(pattern, f"{text}\n")) == bool(re.search(as_python(schema["pattern"]), f"{text}\n"))
     assert has_dollar(schema["pattern"])
     assert not has_dollar(pattern)
+
+
+@given(data=st.data())
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_every_pattern__is_told_as_it_is_published(patterns: list[str], data: st.DataObject) -> None:
+    pattern = data.draw(st.sampled_from(patterns))
+    shown = published({"pattern": pattern})["pattern"]
+    kind, given_text = Annotated[str, Meta(pattern=pattern)], data.draw(st.text().filter(lambda text: not re.search(pattern, text)))
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.convert(given_text, kind)
+    assert as_said(str(refused.value)) == f"Expected `str` matching regex `{shown}`"
+    with pytest.raises(jsonschema.ValidationError) as unfit:
+        jsonschema.validate(given_text, msgspec.json.schema(kind))
+    assert as_said(unfit.value.message) == f"{given_text!r} does not match `{shown}`"
+
+
+def test_text_that_does_not_fit__is_answered_with_the_pattern_of_the_document() -> None:
+    async def main() -> tuple[str, str]:
+        async with running_hub() as hub:
+            answer = await hub.client("*").request("POST", "/api/keys", json={"name": "x", "scopes": ["NO"]})
+            document = (await hub.client("*").request("GET", "/openapi.json")).json()
+            body = document["components"]["schemas"]["core.NewKeyRequest"]["properties"]["scopes"]["items"]
+            return answer.text, body["pattern"]
+
+    said, pattern = asyncio.run(main())
+
+    assert f"`{pattern}`" in msgspec.json.decode(said)["errors"][0]["detail"]
+    assert "Z" not in said
 
 
 def test_every_query_parameter_with_a_pattern__refuses_a_line_break_at_the_end() -> None:

@@ -6,6 +6,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import luminai
 from luminai._face import FACE
 from luminai.contracts.hookspecs import Contributions, Lifecycle
@@ -54,6 +56,30 @@ def test_rooms_of_the_core__import_downwards_only() -> None:
     assert wrong == []
 
 
+GATEWAY_DATA = {"causes", "database", "keyed", "owners", "rates", "tables"}
+"""What the gateway takes of the database: who asks, exact limits, and one table, for answers that are asked for again."""
+
+
+@pytest.mark.shows("PX-02")
+def test_gateway__answers_by_what_the_host_hands_it__and_has_no_table_of_its_own() -> None:
+    taken: set[tuple[str, str]] = set()
+    for path in (CORE / "http").rglob("*.py"):
+        source = path.read_text()
+        assert "Table(" not in source, f"{path.name} keeps rows"
+        taken |= {(module, path.name) for module, typing_only in imports(path) if module.startswith("luminai.") and not typing_only}
+    rooms = {module.split(".")[1] for module, _ in taken}
+    assert rooms == {"contracts", "config", "data", "http", "identity", "telemetry"}
+    assert {module for module, _ in taken if module.startswith("luminai.identity")} == {"luminai.identity.tickets"}, "what a ticket opens"
+    assert {module.split(".")[2] for module, _ in taken if module.startswith("luminai.data.")} == GATEWAY_DATA
+    (tables,) = [
+        [alias.name for alias in node.names]
+        for path in (CORE / "http").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "luminai.data.tables"
+    ]
+    assert tables == ["idempotency"]
+
+
 def test_plugins__import_only_the_faces() -> None:
     wrong = []
     for folder in (ROOT / "plugins").iterdir():
@@ -65,7 +91,7 @@ def test_plugins__import_only_the_faces() -> None:
             for module, _ in imports(path):
                 root = module.partition(".")[0]
                 own = root == package
-                is_face = module in allowed or (in_tests and module.startswith(("luminai.testing", "luminai.")))
+                is_face = module in allowed or (in_tests and (root == "luminai" or module.removesuffix(".testing") in allowed))
                 if root.startswith("luminai") and not own and not is_face:
                     wrong.append(f"{path.relative_to(ROOT)} imports {module}")
 

@@ -21,7 +21,9 @@ def told(answer: Any) -> tuple[int, Any]:
     return answer.status, {key: value for key, value in body.items() if key != "instance"} if isinstance(body, dict) else body
 
 
-@pytest.mark.shows("LR-10", "LW-18", "LW-19", "LW-20", "LW-54", "LW-D12", "PX-35", "PX-49", "TL-17", "TL-24", "TL-25", "TL-27", "TL-28")
+@pytest.mark.shows(
+    "LR-10", "LW-18", "LW-19", "LW-20", "LW-54", "LW-D12", "PX-35", "PX-49", "TL-17", "TL-21", "TL-24", "TL-25", "TL-27", "TL-28", "TL-29"
+)
 def test_account__whole_life(plugins: Any) -> None:
     async def work(town: Town) -> None:
         made = await town.ask("POST", "/api/users/register", {"email": ADA, "password": PASSWORD, "name": "Ada"})
@@ -44,8 +46,12 @@ def test_account__whole_life(plugins: Any) -> None:
         profile = (await town.ask("GET", "/api/users/profile", token=access)).json()
         assert profile["preferences"] == {"theme": "high-contrast", "audio": False, "locale": "de-CH"}
         assert (profile["name"], profile["email"]) == ("Ada Lovelace", ADA)
-        beyond = await town.ask("PATCH", "/api/users/profile", {"status": "active"}, token=access)
-        assert beyond.status == 400, "nobody writes what the route does not offer"
+        for method in ("PATCH", "PUT"):
+            beyond = await town.ask(method, "/api/users/profile", {"name": "Ada", "status": "active"}, token=access)
+            assert beyond.status == 400, "nobody writes what the route does not offer"
+        whole = await town.ask("PUT", "/api/users/profile", {"name": "A. Lovelace", "preferences": {"theme": "dark"}}, token=access)
+        assert whole.json()["preferences"] == {"theme": "dark", "audio": True, "locale": "en"}, "what is left out is as at first"
+        assert (await town.ask("GET", "/api/users/profile", token=access)).json() == whole.json()
 
         other = await town.login(ADA)
         change = {"password": PASSWORD, "new_password": OTHER}

@@ -36,6 +36,7 @@ async def person_with(town: Town, email: str, *scopes: str) -> Any:
     return signed
 
 
+@pytest.mark.shows("PX-28")
 def test_person__suspended__is_out_at_once_with_everything_he_holds() -> None:
     async def work(town: Town) -> None:
         signed = await person_with(town, ADA, "hub:keys")

@@ -37,7 +37,7 @@ class Browser:
         return response.status, json.loads(raw) if raw else None
 
 
-@pytest.mark.shows("LR-33", "LW-55", "LW-61", "LW-D13", "PX-51", "TL-142d")
+@pytest.mark.shows("LR-33", "LW-55", "LW-61", "LW-D13", "PX-50", "PX-51", "TL-142d")
 def test_browser__refresh_token_is_in_a_cookie_that_only_our_own_pages_can_use(served: Home) -> None:
     browser = Browser(served)
     assert browser.post("/api/auth/register", {"email": "web@example.org", "password": PASSWORD})[0] == 202
@@ -81,6 +81,7 @@ def test_program__asks_for_no_cookie__gets_the_token_in_the_body_and_needs_no_or
     assert not program.cookies
 
 
+@pytest.mark.shows("PX-28")
 def test_operator__runs_people_from_the_command_line(served: Home) -> None:
     made = served.data("people", "invite", "ada@example.org", "--name", "Ada", "--role", "viewer")
     person = made["person"]["id"]

@@ -125,6 +125,8 @@ class Place:
         await self.hub.database.write(unit)
         self.hub.verifier.forget()
 
+        within, of_member = await self._organisation_key()
+
         def of(name: str, person: tuple[str, str], scopes: Any, *, is_fresh: bool = True, holds: bool = True) -> Asker:
             actor = Actor("ses", person[0], frozenset(scopes), session="ses", is_fresh=is_fresh)
             return Asker(name=name, credential=person[1], actor=actor, holds=holds)
@@ -133,11 +135,26 @@ class Place:
             of("member", member, held),
             of("person without roles", bare, ()),
             of("invited as admin, not confirmed", invited, held),
+            Asker(name="key within an organisation", credential=of_member, actor=within),
             of("suspended admin", suspended, "*", holds=False),
             Asker(name="key of a suspended admin", credential=key, holds=False),
             of("admin", admin, "*"),
             of("admin of a while ago", stale, "*", is_fresh=False),
         ]
+
+    async def _organisation_key(self) -> tuple[Actor, str]:
+        """Return what an administrator's key may do that acts for an organisation, with the roles of a member there; and the key."""
+        boss, _ = await self.person("olaf", "admin")
+        made = await self.town.operator("POST", "organisations", {"name": "Blue", "owner": boss})
+        assert made.status == 201, made.text
+        place = made.json()["id"]
+        given = await self.town.operator("PUT", f"organisations/{place}/members/{boss}/roles", {"roles": ["member", "owner"]})
+        assert given.status == 200, given.text
+        _, text = await self.hub.keys.create("matrix", ["*"], subject=boss, organisation=place)
+        rights = await self.hub.identity.access.rights(boss, place)
+        assert rights
+        assert not any(scope == "*" or scope.startswith("hub:") for scope in rights)
+        return Actor("key", boss, rights, organisation=place), text
 
     def everybody(self, policy: RoutePolicy) -> list[Asker]:
         """Return who is to ask at a route: all, and the keys with exactly its scope, and with every scope but this."""

@@ -47,7 +47,9 @@ def test_handshake__of_everybody__is_answered_as_the_policy_says__by_header_and_
         channels = [route for route in place.routes if route.method == "WS" or (route.method == "GET" and route.policy.stream)]
         assert {route.method for route in channels} == {"WS", "GET"}
         for route in channels:
-            kind, opened = ("websocket", 101) if route.method == "WS" else ("http", 200)
+            kind, opened = (
+                ("websocket", 101) if route.method == "WS" else ("http", 404 if "{" in route.path else 200)
+            )  # nothing is there by that name
             query = "" if kind == "websocket" else "room=notes.lobby" if route.path == "/api/live" else "subject=ann"
             for asker in place.everybody(route.policy):
                 expected = asker.expected(route.policy) or opened

@@ -19,6 +19,7 @@ EXAMPLES = {
     "delivery": "whd_",
     "organisation": "org_",
     "member": "usr_",
+    "member_key": "key_",
     "invitation": "inv_",
     "letter": "mail_",
     "session_id": "ses_",
@@ -39,11 +40,14 @@ EXAMPLES = {
     "incident": "pinc_",
     "usage_id": "use_",
     "any_usage": "use_",
+    "call_id": "call_",
+    "any_call": "call_",
 }
 ZEROS = "0" * 32
 SHARED = {
     "document_id": "the knowledge base is one for all",
     "frequency_id": "a constant",
+    "model": "a model is there for all",
     "name": "a file of the site, or a webhook",
     "path": "a page of the site",
     "persona_id": "a persona is there for all",
@@ -57,6 +61,7 @@ SHARED = {
     **dict.fromkeys(("account", "transfer", "journal"), "books are an operator's, under ledger:audit and ledger:manage"),
     **dict.fromkeys(("any_payment", "incident", "ref"), "payments of all are an operator's, under payments:manage and pay-sandbox:manage"),
     **dict.fromkeys(("owner", "any_usage"), "wallets of all are an operator's, under credits:manage"),
+    "any_call": "calls of all are an operator's, under ai-gateway:manage",
     "product": "what is sold is the same for all",
 }
 """Why rows that a parameter names have no owner; every other parameter is one of ``OWNED``."""
@@ -67,6 +72,8 @@ ORGANISATION: tuple[tuple[str, str, Any, int], ...] = (
     ("GET", "/members", None, 200),
     ("PUT", "/members/{member:str}/roles", {"roles": ["member"]}, 404),
     ("DELETE", "/members/{member:str}", None, 404),
+    ("GET", "/keys", None, 200),
+    ("DELETE", "/keys/{member_key:str}", None, 404),
     ("POST", "/invitations", {"email": "friend@example.org"}, 201),
     ("GET", "/invitations", None, 200),
     ("DELETE", "/invitations/{invitation:str}", None, 404),
@@ -87,6 +94,10 @@ OWNED = {
     "GET /api/session/{session_id:str}",
     "DELETE /api/session/{session_id:str}",
     "POST /api/chat/turns/{turn_id:str}/cancel",
+    "GET /api/chat/turns/{turn_id:str}",
+    "GET /api/chat/turns/{turn_id:str}/events",
+    "POST /api/chat/turns/{turn_id:str}/continue",
+    "POST /api/chat/turns/{turn_id:str}/approvals",
     "DELETE /api/auth/sessions/{session_id:str}",
     "DELETE /api/auth/identities/{identity_id:str}",
     "GET /api/jobs/{job:str}",
@@ -97,6 +108,7 @@ OWNED = {
     "GET /api/events/{event:str}",
     "GET /api/ledger/mine/{own_account:str}/statement",
     "POST /api/credits/usage/{usage_id:str}/refund",
+    "GET /api/ai/calls/{call_id:str}",
     "GET /api/payments/checkouts/{payment:str}",
     *(f"POST /api/payments/checkouts/{{payment:str}}/{verb}" for verb in ("retry", "cancel")),
     "DELETE /api/payments/methods/{method:str}",
@@ -129,7 +141,7 @@ def refusal(answer: Answer) -> int:
     return answer.status if code_of(answer) in GATE.get(answer.status, ()) else 0
 
 
-@pytest.mark.shows("LK-38", "TL-26")
+@pytest.mark.shows("LK-38", "PX-13", "TL-26")
 def test_matrix__every_route_and_everybody__is_as_the_policy_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUMINAI_SAMPLE", "x" * 32)
 
@@ -160,6 +172,7 @@ def test_matrix__every_route_and_everybody__is_as_the_policy_says(monkeypatch: p
     assert 300 < passed < asked - 300
 
 
+@pytest.mark.shows("LK-81", "LW-91")
 def test_inventory__every_route__has_a_policy_and_every_parameter_an_owner_or_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LUMINAI_SAMPLE", "x" * 32)
 
@@ -194,6 +207,9 @@ def test_inventory__every_route__has_a_policy_and_every_parameter_an_owner_or_a_
     described = {f"{method.upper()} {re.sub(r':[^}]*', '', path)}" for path, methods in paths.items() for method in methods if method != "parameters"}
     known = {f"{route.method} {re.sub(r':[^}]*', '', route.path)}" for route in routes}
     assert described <= known
+    pages = {"GET /openapi.json", "GET /docs/reference/api"}
+    untold = {one for one in known - described if one.partition(" ")[2].startswith("/api/") and not one.startswith("WS")} - pages
+    assert untold == set(), "every operation is in the document"
     for path, methods in paths.items():
         for method, operation in methods.items():
             route = next(one for one in routes if one.method == method.upper() and re.sub(r":[^}]*", "", one.path) == path)
@@ -303,6 +319,21 @@ async def books(place: Place) -> set[str]:
     return {name}
 
 
+async def model_calls(place: Place) -> set[str]:
+    """Compare what the gateway answers about a call, and return which route that was."""
+    from luminai import ChatMessage, ChatRequest
+    from luminai_ai_gateway import ChatCall, Gateway
+
+    gateway = place.hub.generation.wiring.services.find("ai-gateway", Gateway)
+    actor, request = Actor("key", "bob", frozenset({"ai-gateway:use"})), ChatRequest(model="", messages=(ChatMessage("user", "What is a plugin?"),))
+    reply = await gateway.chat(ChatCall(actor=actor, model="offline/quote", request=request))
+    ann, bob = [Asker(name=name, credential=(await place.key("ai-gateway:read", subject=name))[1]) for name in ("ann", "bob")]
+    name = "GET /api/ai/calls/{call_id:str}"
+    answer = await compare(place, ann, bob, "GET", "/api/ai/calls/ID", reply.trace.call, name, None)
+    assert answer.status == 200, answer.text
+    return {name}
+
+
 async def organisations(place: Place) -> set[str]:
     first, second = [next(one for one in place.askers if one.name == name) for name in ("member", "admin")]
     organisation = (await place.ask(second, "POST", "/api/organisations", body={"name": "Blue"})).json()["id"]
@@ -336,6 +367,11 @@ def test_object__of_another_or_missing__looks_the_same(monkeypatch: pytest.Monke
         await kind("GET /api/session/{session_id:str}", "GET", "/api/session/ID", session, 200)
         await kind("continue", "POST", "/api/chat", session, 200, {"message": "More?", "session_id": "ID"})
         await kind("POST /api/chat/turns/{turn_id:str}/cancel", "POST", "/api/chat/turns/ID/cancel", turn, 202)
+        await kind("GET /api/chat/turns/{turn_id:str}", "GET", "/api/chat/turns/ID", turn, 200)
+        await kind("GET /api/chat/turns/{turn_id:str}/events", "GET", "/api/chat/turns/ID/events", turn, 200)
+        await kind("POST /api/chat/turns/{turn_id:str}/continue", "POST", "/api/chat/turns/ID/continue", turn, 409, {})
+        answered = {"digest": "0" * 64, "allow": True}
+        await kind("POST /api/chat/turns/{turn_id:str}/approvals", "POST", "/api/chat/turns/ID/approvals", turn, 409, answered)
         parents = {"message": "Branch?", "session_id": mine["session_id"], "parent_id": "ID"}  # a message of another in a session of one's own
         zeros = "msg_" + ZEROS
         branches = [await place.ask(ann, "POST", "/api/chat", body=_with(parents, one)) for one in (message, zeros)]
@@ -346,7 +382,7 @@ def test_object__of_another_or_missing__looks_the_same(monkeypatch: pytest.Monke
         for method, rest in (("GET", ""), ("GET", "/history"), ("POST", "/cancel")):
             await kind(f"{method} /api/jobs/{{job:str}}{rest}", method, f"/api/jobs/ID{rest}", job, 200)
         await work_of(place, bob, kind)
-        return done | await people(place) | await organisations(place) | await books(place) | await money(place)
+        return done | await people(place) | await organisations(place) | await books(place) | await money(place) | await model_calls(place)
 
     assert run(work) >= OWNED
 

@@ -282,6 +282,8 @@ def doors(organisation: str) -> list[tuple[str, str, Any]]:
         ("GET", f"{path}/members", None),
         ("PUT", f"{path}/members/{somebody}/roles", {"roles": ["owner"]}),
         ("DELETE", f"{path}/members/{somebody}", None),
+        ("GET", f"{path}/keys", None),
+        ("DELETE", f"{path}/keys/key_{ZEROS}", None),
         ("POST", f"{path}/invitations", {"email": "friend@example.org"}),
         ("GET", f"{path}/invitations", None),
         ("DELETE", f"{path}/invitations/inv_{ZEROS}", None),
@@ -311,6 +313,7 @@ def test_organisation__of_others_or_missing__looks_the_same(plugins, own_databas
         ann.token = (await town.post("refresh", {"refresh_token": refresh})).json()["access_token"]
         stale = [path for method, path, body in doors(blue) if code(await ann.ask(method, path, body)) == (403, "step-up-required")]
         members = f"organisations/{blue}/members/usr_{ZEROS}"
-        assert stale == [f"organisations/{blue}?confirm=true", f"{members}/roles", members, f"organisations/{blue}/invitations"]
+        key = f"organisations/{blue}/keys/key_{ZEROS}"
+        assert stale == [f"organisations/{blue}?confirm=true", f"{members}/roles", members, key, f"organisations/{blue}/invitations"]
 
     in_place(plugins, own_database, work, ("ann", "dan"))

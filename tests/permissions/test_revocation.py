@@ -62,7 +62,18 @@ async def narrow_role(town: Town) -> tuple[str, str, Any]:
     return token, "/api/admin/people", lambda: town.operator("PUT", "roles/looker", body | {"scopes": ["hub:audit"]})
 
 
-@pytest.mark.parametrize("take_away", [revoke_key, end_session, suspend, suspend_owner_of_key, take_role, narrow_role])
+async def end_membership_of_key(town: Town) -> tuple[str, str, Any]:
+    """Let a second member leave whose key acts for the organisation."""
+    boss, _ = await person(town, "admin")
+    other = await town.settle_in("other@example.org")
+    actor, _ = await town.hub.hub.identity.access.actor_of(other["access_token"])
+    made = (await town.operator("POST", "organisations", {"name": "Blue", "owner": boss})).json()["id"]
+    assert (await town.operator("PUT", f"organisations/{made}/members/{actor.subject}/roles", {"roles": ["owner"]})).status == 200
+    _, text = await town.hub.hub.keys.create("key", ["*"], subject=actor.subject, organisation=made)
+    return text, "/api/auth/verify", lambda: town.operator("DELETE", f"organisations/{made}/members/{actor.subject}")
+
+
+@pytest.mark.parametrize("take_away", [revoke_key, end_session, suspend, suspend_owner_of_key, take_role, narrow_role, end_membership_of_key])
 def test_taken_away__on_one_hub__is_refused_on_another_within_5_s(take_away: Any, own_postgres_url: str, tmp_path: Path) -> None:
     async def main() -> tuple[list[int], list[int], list[int]]:
         clock = FrozenClock()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from home import Home
 from permissions import notes_plugin
+from postgres_roles import SERVING, Roles, asked, two_roles
 from sqlalchemy import text
 
 from luminai.testing import running_hub
@@ -19,59 +18,12 @@ from luminai.testing import running_hub
 pytestmark = pytest.mark.postgres
 asyncpg = pytest.importorskip("asyncpg")
 CHAT = ("personas", "resonance", "knowledge", "ai-offline", "chat")
-SERVING = {"database": {"migrate": "manual"}}
-
-
-class Roles:
-    """A database of its own, and its URL for a superuser, for the owner of the tables, and for the role as which the hub serves."""
-
-    def __init__(self, url: str, home: Home) -> None:
-        end = uuid4().hex[:8]
-        self.owner, self.app = f"luminai_owner_{end}", f"luminai_app_{end}"
-        self.superuser = url
-        self.as_owner = url.replace("postgres@", f"{self.owner}@")
-        self.as_app = url.replace("postgres@", f"{self.app}@")
-        self.home = home
-
-    def script(self, statements: str) -> None:
-        done = subprocess.run(
-            ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", self.superuser], input=statements, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
 def roles(own_postgres_url: str, tmp_path: Path) -> Iterator[Roles]:
-    home = Home(tmp_path / "home")
-    home.env["DATABASE_URL"] = own_postgres_url
-    made = Roles(own_postgres_url, home)
-    printed = home.run("db", "roles", "--owner", made.owner, "--app", made.app)
-    assert printed.returncode == 0, printed.stderr
-    made.script(printed.stdout)
-    yield made
-    left = f"REASSIGN OWNED BY {made.owner} TO postgres;\nDROP OWNED BY {made.app};\nDROP OWNED BY {made.owner};\n"
-    made.script(left + f"DROP ROLE {made.app};\nDROP ROLE {made.owner};\n")
-
-
-def asked(url: str, *statements: str, subject: str | None = None) -> list[Any]:
-    """Return the first value of each statement's answer, all in one transaction; that of a refused one is its SQLSTATE, and the last."""
-
-    async def main() -> list[Any]:
-        connection = await asyncpg.connect(url)
-        answers: list[Any] = []
-        try:
-            async with connection.transaction():
-                if subject is not None:
-                    await connection.execute("SELECT set_config('luminai.subject', $1, true)", subject)
-                for statement in statements:
-                    answers.append(await connection.fetchval(statement))  # noqa: PERF401 - those before a refusal are told too
-        except asyncpg.PostgresError as error:
-            answers.append(error.sqlstate)
-        finally:
-            await connection.close()
-        return answers
-
-    return asyncio.run(main())
+    with two_roles(own_postgres_url, tmp_path) as made:
+        yield made
 
 
 def seeded(plugins: Any, roles: Roles, work: Callable[[Any], Awaitable[Any]] | None = None) -> Any:

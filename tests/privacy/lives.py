@@ -64,6 +64,9 @@ async def live(town: Town) -> Any:
     if "chat" in {loaded.id for loaded in town.hub.hub.generation.plugins}:
         asked = await town.ask("POST", "/api/chat", {"message": "What does Zanzibar Quokka dream of?"}, token=token)
         assert asked.status == 200, asked.text
+        from luminai_chat.models import turn_approvals
+
+        await town.hub.hub.database.write(_filler(turn_approvals, person, town.clock.now()))
     for name, count in reversed((await rows_by_table(town, person)).items()):  # those that lead to others' rows behind those others
         if not count and name.startswith("core__"):
             await town.hub.hub.database.write(_filler(core_metadata.tables[name], person, town.clock.now()))

@@ -147,6 +147,9 @@ def test_erase__rows_of_a_plugin_that_is_off__go_too(tmp_path: Path) -> None:
         "chat__messages": 2,
         "chat__resonance": 1,
         "chat__sessions": 1,
+        "chat__turn_approvals": 1,
+        "chat__turn_slices": 1,
+        "chat__turns": 1,
     }
     assert files_with(tmp_path / "data", CANARY) == []
 

@@ -42,6 +42,8 @@ def test_export__of_somebody_with_data_everywhere__has_every_row(tmp_path: Path,
         assert len(found["chat", "session"]) == expected["chat__sessions"]
         assert len(found["chat", "message"]) == expected["chat__messages"]
         assert sum("resonance" in one for one in found["chat", "message"]) == expected["chat__resonance"]
+        assert len(found["chat", "turn"]) == expected["chat__turns"]
+        assert len(found["chat", "approval"]) == expected["chat__turn_approvals"]
         (account,) = found["core", "people"]
         assert account["profile"] == {"email": EMAIL, "name": NAME}
         assert set(account["withheld"]) == {"email_digest", "password", "totp_secret"}
@@ -103,7 +105,8 @@ def test_export__plugin_that_is_off_or_fails__is_named_as_missing(tmp_path: Path
 
     assert document["complete"] is False
     missing = {one["owner"]: one for one in document["missing"]}
-    assert missing["chat"] == {"owner": "chat", "why": "it is off", "tables": {"chat__messages": 2, "chat__resonance": 1, "chat__sessions": 1}}
+    held = {"chat__messages": 2, "chat__resonance": 1, "chat__sessions": 1, "chat__turn_approvals": 1, "chat__turn_slices": 1, "chat__turns": 1}
+    assert missing["chat"] == {"owner": "chat", "why": "it is off", "tables": held}
     assert missing["greedy"]["why"] == "its export failed: OSError"
     assert [one["data"] for one in document["items"] if one["owner"] == "greedy"] == [{"subject": person}]
     assert [one["name"] for one in document["items"] if one["owner"] == "core"].count("people") == 1

@@ -133,7 +133,7 @@ def test_counter__that_begins_anew_is_no_negative_growth() -> None:
     assert board.look(again) == [("dead", "firing")]
 
 
-@pytest.mark.shows("LK-69", "LK-70", "LK-72", "TL-172c", "TL-172e")
+@pytest.mark.shows("LK-69", "LK-70", "LK-72", "TL-172c")
 def test_hub__watches_what_the_products_ask_for() -> None:
     limits = {rule.name: (rule.above, rule.below) for rule in HUB_RULES}
     assert problems_of(HUB_RULES) == []
@@ -261,6 +261,35 @@ def test_alerts__reach_people_once_and_again_when_over(on_ponds: Any) -> None:
         assert (await ponds.letters())[-1] == "[critical] Over: north is 7 deep."
         assert [one["alert"]["state"] for one in ponds.taken] == ["firing", "firing", "resolved"]
         assert "resolved" in {one["state"] for one in await ponds.items("alerts?ended=true") if one["rule"] == "ponds.deep"}
+
+    on_ponds(test)
+
+
+@pytest.mark.shows("TL-172e")
+def test_credentials__refused_in_numbers__are_told_to_people(on_ponds: Any) -> None:
+    async def test(ponds: Ponds) -> None:
+        async def guess(times: int) -> None:
+            for count in range(times):
+                stranger = ponds.hub.client(address=f"10.9.{count >> 8}.{count & 255}")
+                answer = await stranger.request("GET", "/api/admin/alerts", headers={"authorization": f"Bearer lum_guess{count}"})
+                assert answer.status == 401
+
+        async def firing() -> list[str]:
+            return [one["rule"] for one in await ponds.items("alerts") if one["rule"] == "hub.refused-credentials"]
+
+        await guess(1)  # what was before the first look is not news
+        await ponds.look()
+        await guess(300)
+        await ponds.look()
+        assert await firing() == [], "three hundred are what mistypes and old clients come to"
+        await guess(1)
+        await ponds.look()
+        assert await firing() == ["hub.refused-credentials"]
+        assert [one["title"] for one in await ponds.items("mail?limit=100") if "credential" in one["title"]] == [
+            "[warning] 301 requests within five minutes came without a credential that holds."
+        ]
+        await ponds.look(301)
+        assert await firing() == []
 
     on_ponds(test)
 

@@ -34,3 +34,11 @@ def test_check__on_a_terminal__shows_a_table_and_the_level(alone) -> None:
 
     assert "B01 The manifest is valid" in done.stdout
     assert done.stdout.strip().endswith(": bronze")
+
+
+def test_check__package_that_the_plugin_needs_is_missing__says_what_to_install(alone) -> None:
+    done = alone.run("plugins", "check", "engine-saq", "--level", "bronze", "--json")
+
+    found = {rule["id"]: rule for rule in json.loads(done.stdout)["rules"]}
+    assert (found["B07"]["outcome"], found["B07"]["detail"]) == ("skipped", "SAQ is not installed. pip install 'luminai-engine-saq[saq]'")
+    assert [id_ for id_, rule in found.items() if rule["outcome"] == "failed"] == []

@@ -10,7 +10,19 @@ import pytest
 from luminai.config.binding import render_schema, schema_of
 from luminai.contracts.manifest import SCHEMA_FILE
 from luminai.host.discovery import InstalledPlugin
-from luminai.testing.conformance import LEVELS, RULES, Level, Outcome, check_plugin, make_result, make_subject, rules_table, rules_up_to, run_rules
+from luminai.testing.conformance import (
+    LEVELS,
+    RULES,
+    Level,
+    Outcome,
+    check_plugin,
+    import_rule,
+    make_result,
+    make_subject,
+    rules_table,
+    rules_up_to,
+    run_rules,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -191,11 +203,16 @@ def test_b03__import_with_its_reason__passes(plugins) -> None:
         ("open(__file__ + '.log', 'w').close()", "for writing"),
         ("import socket  # conformance: test\nsocket.socket().close()", "socket"),
         ("threading.Thread(target=threading.Event().wait, args=(0.2,), daemon=True).start()", "thread"),
-        ("threading.Event().wait(0.6)", "at most 500"),
+        ("import time\nend = time.process_time() + 0.7\nwhile time.process_time() < end: pass", "at most 500"),
     ],
 )
 def test_b04__import_with_effects(plugins, lines: str, said: str) -> None:
     expect_only("B04", said, make(plugins, HEAD + lines + "\n" + CONFIG + PLUGIN + ROUTES))
+
+
+def test_b04__import_that_waits(plugins, monkeypatch) -> None:
+    monkeypatch.setattr(import_rule, "MOST_WAIT_MS", 400)
+    expect_only("B04", "it waits", make(plugins, HEAD + "threading.Event().wait(1.5)\n" + CONFIG + PLUGIN + ROUTES))
 
 
 @pytest.mark.parametrize(

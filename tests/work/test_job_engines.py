@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from engine_worlds import on_postgres
 from plugin_factory import PluginFactory
 
 from luminai.testing import running_hub
-from luminai.testing.engine_suite import EngineContract, EngineWorld
+from luminai.testing.engine_probe import install
+from luminai.testing.engine_suite import CONFIG, EngineContract, EngineWorld, effects, most_at_once, put
+from luminai.testing.fleet import Fleet
 
 
 class TestEmbedded(EngineContract):
@@ -28,6 +31,25 @@ class TestEmbeddedOnPostgres(EngineContract):
     def world(cls, _migrated: str) -> Iterator[EngineWorld]:
         with on_postgres(_migrated) as world:
             yield world
+
+
+@pytest.mark.postgres
+def test_limit_over_all_processes__holds_in_two(own_postgres_url: str, tmp_path: Path) -> None:
+    install(tmp_path / "site")
+    config = f'{CONFIG}[database]\nurl = "{own_postgres_url}"\n[jobs.everywhere]\n"probe.effect" = 2\n'
+    fleet = Fleet(tmp_path / "home", config, search=(tmp_path / "site",))
+    try:
+        fleet.serve(2)
+        rounds = 0
+        while rounds < 20 and len({int(one[1]) for one in effects(fleet, 0, 1000)}) < 2:  # until both have had some
+            put(fleet, "many", number=10 * rounds, count=10, seconds=0.1)
+            rounds += 1
+            fleet.wait_for(lambda: len(effects(fleet, 0, 1000)) == 10 * rounds)  # noqa: B023 - it is asked at once
+        done = effects(fleet, 0, 1000)
+    finally:
+        fleet.close()
+    assert len({int(one[1]) for one in done}) == 2
+    assert most_at_once(done) == 2
 
 
 ENGINES = """
@@ -63,12 +85,26 @@ ENGINES = """
             async with work.told(10):
                 raise ConnectionError
 
+    class Mended(Lazy):
+        name = "mended"
+        tells = 0
+
+        async def dispatch(self, work):
+            self.tells += 1
+            if self.tells == 1:
+                raise ConnectionError
+            return await super().dispatch(work)
+
+        async def serve(self, work):
+            self.serves = 1
+            await super().serve(work)
+
     class Plugin:
         @hookimpl
         def job_engines(self, ctx):
-            lazy = Lazy()
-            lazy.waiting = []
-            return [lazy, Broken()]
+            lazy, mended = Lazy(), Mended()
+            lazy.waiting, mended.waiting = [], []
+            return [lazy, Broken(), mended]
 
         @hookimpl
         def actions(self, ctx):
@@ -108,3 +144,8 @@ def test_engine_that_cannot_tell__is_degraded_and_its_jobs_wait(plugins: PluginF
     state, told, _ = on_engine(plugins, "broken", wait="1")
     assert state == "queued"
     assert told.startswith("degraded: The job engine does not go on: broken")
+
+
+def test_engine_that_can_tell_again__is_well_again(plugins: PluginFactory) -> None:
+    state, told, _ = on_engine(plugins, "mended")
+    assert (state, told) == ("succeeded", "ok: ")

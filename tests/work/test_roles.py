@@ -83,7 +83,7 @@ def ended(home: Home, job_id: str) -> Any:
     raise AssertionError(job)
 
 
-@pytest.mark.shows("LK-13")
+@pytest.mark.shows("LK-13", "TL-10")
 @pytest.mark.postgres
 def test_web_and_worker__share_the_work_of_one_hub(tmp_path: Path, own_postgres_url: str) -> None:
     install(tmp_path / "site")

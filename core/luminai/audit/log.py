@@ -10,11 +10,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Select, insert, select
 from sqlalchemy.orm import Session
 
 from luminai.audit.entries import CONTENT, StoredEntry, content_digest, stored
-from luminai.contracts.audit import MAX_DETAIL_BYTES, AuditEntry
+from luminai.contracts.audit import MAX_DETAIL_BYTES, AuditEntry, Outcome
 from luminai.contracts.context import Clock, Database
 from luminai.contracts.errors import HubError, InvalidInput, NotFound
 from luminai.contracts.identity import Actor
@@ -26,8 +27,8 @@ _log = logging.getLogger("luminai.audit")
 HUB: Final = "hub"
 """The source of the core's own entries, and the actor where nobody else acts."""
 ANONYMOUS: Final = "anonymous"
-DENIALS: Final = 1000
-"""Different denials that wait for the next round; equal ones are counted."""
+MOST_NOTED: Final = 1000
+"""Different requests that wait for the next round; equal ones are counted."""
 
 
 class EntryView(Struct, frozen=True, kw_only=True):
@@ -65,6 +66,17 @@ class Filter(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+class _Noted(Struct, frozen=True):
+    """A request that stands in no unit of work."""
+
+    actor: str
+    subject: str
+    action: str
+    what: str
+    outcome: Outcome
+    code: str
+
+
 class AuditLog:
     """The log of one hub.
 
@@ -76,7 +88,7 @@ class AuditLog:
         self._db = database
         self._clock = clock
         self._vault = vault
-        self._denials: dict[tuple[str, str, str, str], int] = {}
+        self._noted: dict[_Noted, int] = {}
         self.dropped = 0
         self.on_record: Callable[[Session, Actor | str, AuditEntry], None] | None = None
         """Told each entry of the hub's own, in its unit of work."""
@@ -98,31 +110,41 @@ class AuditLog:
 
     def denied(self, actor: Actor | None, what: str, code: str) -> None:
         """Note a refused request, to be recorded in the next round: it has no unit of work to stand in. ``what`` is method and route."""
-        line = "".join(character if character.isprintable() else "?" for character in what)[:200]
-        key = (actor.id if actor else ANONYMOUS, actor.subject if actor else "", line, code[:80])
-        if key in self._denials or len(self._denials) < DENIALS:
-            self._denials[key] = self._denials.get(key, 0) + 1
-        else:
-            self.dropped += 1
+        self._note(_Noted(actor.id if actor else ANONYMOUS, actor.subject if actor else "", "access.deny", what, "denied", code[:80]))
 
-    async def record_denials(self) -> None:
-        """Write down the denials that wait, equal ones as one entry with their number, and how many did not fit."""
-        if not self._denials and not self.dropped:
+    def asked(self, actor: Actor, what: str, status: int) -> None:
+        """Note an answered request that may have changed something, as ``denied`` does. ``what`` is method and path."""
+        outcome: Outcome = "ok" if status < 400 else "denied" if status in (401, 403) else "failed"
+        self._note(_Noted(actor.id, actor.subject, "access.request", what, outcome, str(status)))
+
+    async def record_noted(self) -> None:
+        """Write down the requests that wait, equal ones as one entry with their number, and how many did not fit."""
+        if not self._noted and not self.dropped:
             return
-        (waiting, dropped), self._denials, self.dropped = (self._denials, self.dropped), {}, 0
+        (waiting, dropped), self._noted, self.dropped = (self._noted, self.dropped), {}, 0
 
         def unit(session: Session) -> None:
-            for (actor, subject, what, code), times in waiting.items():
-                entry = AuditEntry(action="access.deny", object=what, outcome="denied", detail={"code": code, "times": times}, subject=subject)
-                self.record(session, Actor(actor, subject), entry)
+            for one, times in waiting.items():
+                entry = AuditEntry(
+                    action=one.action, object=one.what, outcome=one.outcome, detail={"code": one.code, "times": times}, subject=one.subject
+                )
+                self.record(session, Actor(one.actor, one.subject), entry)
             if dropped:
-                self.record(session, HUB, AuditEntry(action="access.deny-dropped", outcome="failed", detail={"times": dropped}))
+                self.record(session, HUB, AuditEntry(action="access.dropped", outcome="failed", detail={"times": dropped}))
 
         try:
             await self._db.write(unit)
         except Exception:
             self.dropped += dropped + sum(waiting.values())
             raise
+
+    def _note(self, one: _Noted) -> None:
+        line = "".join(character if character.isprintable() else "?" for character in one.what)[:200]
+        one = replace(one, what=line)
+        if one in self._noted or len(self._noted) < MOST_NOTED:
+            self._noted[one] = self._noted.get(one, 0) + 1
+        else:
+            self.dropped += 1
 
     async def page(self, wanted: Filter, *, limit: int, before: str | None = None) -> list[EntryView]:
         """Return entries newest first, those behind the id ``before``."""

@@ -100,7 +100,7 @@ class Sealer:
             OSError: the file of checkpoints cannot be read or written.
         """
         async with self._lock:
-            await self._log.record_denials()
+            await self._log.record_noted()
             await self._seal()
             self.problem = ""
 
@@ -130,7 +130,7 @@ class Sealer:
             Conflict: as of ``seal``; nothing was changed then.
         """
         async with self._lock:
-            await self._log.record_denials()
+            await self._log.record_noted()
             await self._seal()
             old = await self.key()
             new = await asyncio.to_thread(_make_next, self.places.key, old.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,23 @@ if TYPE_CHECKING:
 
 MIN_PASSPHRASE = 15
 
+
+def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """Return a moment; one without an offset is of UTC."""
+    try:
+        found = datetime.fromisoformat(value) if value is not None else None
+    except ValueError:
+        raise click.BadParameter("write a moment such as 2026-01-01T02:59:00Z") from None
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+
+
 _passphrase = click.option(
     "--passphrase", "by_passphrase", is_flag=True, help="Close it by a passphrase, which is asked for, instead of the master key."
 )
 _from_stdin = click.option("--passphrase-stdin", is_flag=True, help="Read the passphrase from the first line of stdin.")
 _key_file = click.option("--key-file", type=click.Path(path_type=Path), help="Another file of master keys, for a backup from before a rotation.")
-_archive = click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_archive = click.argument("archive", type=_FILE)
 
 
 @click.group()
@@ -112,11 +124,12 @@ def verify(terminal: HubTerminal, archive: Path, passphrase_stdin: bool, key_fil
 
 
 @backup.command()
-@_archive
+@click.argument("archive", type=_FILE, required=False)
+@click.option("--until", callback=_moment, metavar="TIME", help="The newest backup in backup.folder of this moment or before, instead of a file.")
 @_from_stdin
 @_key_file
 @click.pass_obj
-def restore(terminal: HubTerminal, archive: Path, passphrase_stdin: bool, key_file: Path | None) -> None:
+def restore(terminal: HubTerminal, archive: Path | None, until: datetime | None, passphrase_stdin: bool, key_file: Path | None) -> None:
     """Bring a backup back into an empty data folder or database, and prove by hashes that everything is there.
 
     What was erased since stays erased: tombstones beside the key file and beside the backup are applied.
@@ -124,18 +137,25 @@ def restore(terminal: HubTerminal, archive: Path, passphrase_stdin: bool, key_fi
     \b
     Examples:
       luminai backup restore backups/hub-20260101T030000Z.luminai-backup
+      luminai backup restore --until 2026-01-01T02:59:00Z
       LUMINAI_DATA=/srv/restored luminai backup restore hub.luminai-backup
     """
     import msgspec
 
     from luminai.audit.offline import note
     from luminai.contracts.audit import AuditEntry
+    from luminai.data.backup.age import as_of
     from luminai.data.backup.restore import After
     from luminai.data.backup.restore import restore as bring_back
     from luminai.data.vault.tombstones import FILE_NAME, read_file
     from luminai.telemetry.clock import SystemClock
 
     config = terminal.configuration()
+    if archive is None and until is not None:
+        archive = as_of(_folder(config), until)
+    elif archive is None or until is not None:
+        raise click.UsageError("Name a file, or a moment with --until.")
+    terminal.say(f"Restoring {archive.name}.")
     opening = _opening(config, key_file, passphrase_stdin)
     told = {**read_file(_own_ring(config).path.with_name(FILE_NAME)), **read_file(archive.with_name(FILE_NAME))}
     owners = _owners() if config.settings.database.url else []

@@ -143,6 +143,13 @@ class AuditSettings(_Table, frozen=True):
     ] = ""
     witness_url: Annotated[str, Meta(pattern=r"^(https?://[^\s]+)?\Z", max_length=1024, description="Address that checkpoints are POSTed to.")] = ""
     key_days: Annotated[int, Meta(ge=0, le=3650, description="Days after which the signing key is changed; 0 for never.")] = 365
+    every_request: Annotated[
+        bool,
+        Meta(
+            description="Record also each POST, PUT, PATCH and DELETE of whoever is signed in, equal ones of a round as one entry with their number: "
+            "a trail of all that was done, whatever a plugin records by itself. It costs rows."
+        ),
+    ] = False
 
 
 class VaultSettings(_Table, frozen=True):
@@ -160,11 +167,19 @@ class BackupSettings(_Table, frozen=True):
         str, Meta(max_length=4096, description="Folder of `luminai backup create`, relative to config.toml; lay it on another disk. Empty: none.")
     ] = ""
     every_hours: Annotated[
-        int, Meta(ge=0, le=168, description="Hours between the backups that a serving hub makes there by itself and reads whole again; 0: none.")
+        float,
+        Meta(
+            ge=0,
+            le=168,
+            description="Hours between the backups that a serving hub makes there by itself and reads whole again, 0.25 for 15 minutes; 0: none.",
+        ),
     ] = 24
     keep: Annotated[
         int, Meta(ge=1, le=1000, description="Backups named by time that are kept there; after a good one of its own the hub deletes older ones.")
     ] = 14
+
+
+_JobsEverywhere = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 class JobSettings(_Table, frozen=True):
@@ -172,6 +187,13 @@ class JobSettings(_Table, frozen=True):
 
     slots: Annotated[int, Meta(ge=0, le=500, description="Jobs that run at the same time in this process; 0: it runs none.")] = 10
     plugin_slots: Annotated[int, Meta(ge=1, le=500, description="Those of one plugin among them, so that one cannot hold up the others.")] = 5
+    everywhere: Annotated[
+        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*(\.[a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=160)], _JobsEverywhere],
+        Meta(
+            max_length=200,
+            description="Most jobs of a plugin, or of an action by its full name, that run at the same time in all processes together.",
+        ),
+    ] = {}
     processes: Annotated[int, Meta(ge=1, le=64, description="Processes beside this one for what needs a core for itself.")] = 2
     process_megabytes: Annotated[int, Meta(ge=64, le=65_536, description="Most memory of each, as address space.")] = 1024
     lease_seconds: Annotated[

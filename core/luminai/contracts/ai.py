@@ -33,20 +33,33 @@ class AIErrorKind(StrEnum):
 
 
 class AIError(Exception):
-    """A provider failed. ``retry_after`` is seconds, from the provider where it said so. Never holds a prompt or a key."""
+    """A provider failed. ``retry_after`` is seconds, from the provider where it said so. Never holds a prompt or a key.
 
-    def __init__(self, kind: AIErrorKind, message: str, *, retry_after: float | None = None) -> None:
+    ``code`` tells failures of one kind apart where that is known: ``error-in-answer``, ``unreadable``, ``cut``; "" otherwise.
+    """
+
+    def __init__(self, kind: AIErrorKind, message: str, *, retry_after: float | None = None, code: str = "") -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after = retry_after
+        self.code = code
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens used. ``origin`` says whether the provider reported them or they were counted here."""
+    """Tokens used. ``origin`` says whether the provider reported them or they were counted here.
+
+    Attributes:
+        cached_input_tokens: Of the input, what the provider had kept from before; reported or 0, as those below.
+        cache_write_tokens: Of the input, what the provider keeps for later.
+        reasoning_tokens: Of the output, what is no part of the reply.
+    """
 
     input_tokens: int
     output_tokens: int
     origin: Literal["reported", "estimated"]
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -90,6 +103,7 @@ class Model(Struct, frozen=True, kw_only=True):
         id: Name within the provider; the hub's full id is ``<provider>/<id>``.
         kinds: Which calls it answers: ``chat``, ``embedding``, ``image``, ``speech``.
         follows_instructions: False for retrieval and templates: then the persona's ``voice`` frames the reply.
+        structured: The provider itself makes replies keep to ``response_schema``.
         context_tokens: Largest input plus output, 0 when unknown.
     """
 
@@ -99,6 +113,7 @@ class Model(Struct, frozen=True, kw_only=True):
     follows_instructions: bool = True
     streams: bool = True
     tools: bool = False
+    structured: bool = False
     context_tokens: int = 0
     max_output_tokens: int = 0
     embedding_dimensions: int = 0
@@ -135,16 +150,83 @@ class ToolCallFound(Struct, frozen=True, tag="tool"):
     call: ToolCall
 
 
+class Seam(Struct, frozen=True, tag="seam", kw_only=True):
+    """The model that answered broke off, and ``model`` goes on. Only what routes a call among providers sends it.
+
+    Attributes:
+        model: ``<provider>/<model>`` that goes on.
+        keep: True: what came stays, and what comes follows it. False: everything that came is void, the reply begins anew.
+        state: How the one before ended.
+    """
+
+    model: str
+    keep: bool
+    state: EndState
+    reason: str = ""
+
+
+class Leg(Struct, frozen=True, kw_only=True):
+    """One try of a call: one provider asked once, or passed over.
+
+    Attributes:
+        model: ``<provider>/<model>``.
+        state: How it ended. None: nothing came of it, ``code`` says why.
+        code: ``AIErrorKind``, ``breaker-open``, ``not-there``, or the finer code of an ``AIError`` or ``End``; "" when all went well.
+        began: Seconds after the call's beginning.
+        seconds: How long it took.
+        first: Seconds from its beginning to its first content; None when none came.
+        usage: Of this try alone; None when nothing was generated.
+    """
+
+    model: str
+    state: EndState | None
+    began: float
+    seconds: float
+    code: str = ""
+    first: float | None = None
+    usage: Usage | None = None
+
+
+class Trace(Struct, frozen=True, kw_only=True):
+    """What became of a call on its way: which providers were asked, and where its time went, in seconds.
+
+    Attributes:
+        call: Id of the stored record, "" when none is stored.
+        legs: The tries, in order.
+        queue: Until the first provider was asked.
+        first: Until the first content reached the reader; None when none did.
+        longest_gap: The longest silence between two pieces of content.
+        own: Time that the hub itself took: neither waiting for a provider, nor for the reader, nor between tries.
+        total: From the beginning to the end.
+        enforced: Who saw to the reply's schema: the ``provider`` (and the hub's check agrees), the ``hub``, which checked it, or nobody: it was only
+            ``asked`` for. "" when there was none.
+        cache: ``hit`` for a reply that was kept from before, ``kept`` for one that is kept now, "" otherwise.
+    """
+
+    call: str = ""
+    legs: tuple[Leg, ...] = ()
+    queue: float = 0.0
+    first: float | None = None
+    longest_gap: float = 0.0
+    own: float = 0.0
+    total: float = 0.0
+    enforced: Literal["", "provider", "hub", "asked"] = ""
+    cache: Literal["", "hit", "kept"] = ""
+
+
 class End(Struct, frozen=True, tag="end", kw_only=True):
-    """Always the last event of a stream, exactly once. ``reason`` is for people when the state is not ``finished``."""
+    """Always the last event of a stream, exactly once. ``reason`` is for people when the state is not ``finished``, ``code`` for programs."""
 
     state: EndState
     usage: Usage | None = None
     reason: str = ""
     covered: bool = True
+    code: str = ""
+    trace: Trace | None = None
 
 
-StreamEvent = TextDelta | SourceFound | ToolCallFound | End
+StreamEvent = TextDelta | SourceFound | ToolCallFound | Seam | End
+"""A reader passes over kinds of events that it does not know."""
 
 
 class ChatReply(Struct, frozen=True, kw_only=True):
@@ -156,6 +238,7 @@ class ChatReply(Struct, frozen=True, kw_only=True):
     sources: tuple[Source, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     covered: bool = True
+    trace: Trace | None = None
 
 
 class EmbeddingReply(Struct, frozen=True):
@@ -182,6 +265,7 @@ class AIProvider(Protocol):
     - ``stream`` yields content events as they come and then exactly one ``End``; it raises ``AIError`` only before the first event,
       later failures are an ``End`` with ``cut``, ``stalled`` or ``failed``. Closing the iterator closes the upstream at once.
     - ``chat`` is the same call, whole. ``embed``, ``image`` and ``speak`` raise ``AIError(INVALID)`` for a model without that kind.
+    - One with an attribute ``delegates`` that is True only passes calls on to other providers of the hub, which are guarded themselves.
     - Every call ends within ``timeout`` seconds (``AIError(TIMEOUT)`` or ``End(stalled)``), passes cancellation on, and never logs
       prompts.
     """

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypeVar
 
 from luminai.contracts.ai import AIProvider
 from luminai.contracts.audit import AuditEntry
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+Isolation: TypeAlias = Literal["serializable", "read-committed"]
+"""What a unit of work sees of others that run at the same time; ``Database.write`` tells when which is right."""
 
 
 class Clock(Protocol):
@@ -79,8 +81,15 @@ class Database(Protocol):
         """
         ...
 
-    async def write(self, unit: Callable[[Session], T], /, *, timeout: float = 10.0, once: Once | None = None) -> T:
-        """Run ``unit`` in one serializable transaction and return its result after the commit is durable.
+    async def write(
+        self, unit: Callable[[Session], T], /, *, timeout: float = 10.0, once: Once | None = None, isolation: Isolation = "serializable"
+    ) -> T:
+        """Run ``unit`` in one transaction and return its result after the commit is durable.
+
+        Args:
+            isolation: ``read-committed`` is for units that many run at once on the same rows, such as holds of one purse, and that lock what they
+                decide on before they read it (``with_for_update``). On PostgreSQL they wait for one another, those of one person in line before
+                they take a connection, where serializable ones are run again and again. On SQLite the two are the same.
 
         Raises:
             DeadlineExceeded: as for ``read``.

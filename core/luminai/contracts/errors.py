@@ -21,6 +21,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from luminai.contracts.patterns import as_said
 
 
 class ProblemItem(Struct, frozen=True, omit_defaults=True):
@@ -82,11 +85,12 @@ class HubError(Exception):
         phase: str = "",
         retry_after: float | None = None,
     ) -> None:
+        detail = as_said(detail)
         super().__init__(detail or self.title)
         self.detail = detail
         self.code = code or self.default_code
-        self.hint = hint
-        self.errors = tuple(errors)
+        self.hint = as_said(hint)
+        self.errors = tuple(replace(one, detail=as_said(one.detail), hint=as_said(one.hint)) for one in errors)
         self.facts = dict(facts or {})
         self.plugin = plugin
         self.state = state

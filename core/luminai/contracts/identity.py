@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from luminai.contracts.errors import Forbidden
 
+MAX_TEXT: Final = 64 * 1024
+"""Characters of one text in a JSON body, where a route's policy says nothing else."""
 STEP_UP_MINUTES: Final = 10
 """How long a password or code counts as just given (ASVS 5.0, 7.5.3)."""
 
@@ -22,7 +24,7 @@ class Actor(Struct, frozen=True):
         scopes: What it may do: ``<plugin id>:<verb>``, ``hub:<verb>``, or ``*`` for the operator.
         name: Label for people.
         session: Id of the person's session (``ses_…``); "" for keys and jobs.
-        organisation: For whom the session acts (``org_…``); "" for the person alone.
+        organisation: For whom the session or key acts (``org_…``); "" for the person alone.
         authenticated_at: When the person last gave a password or code; None for keys and jobs.
         is_fresh: Whether that was at most ``STEP_UP_MINUTES`` ago.
     """
@@ -58,6 +60,7 @@ class RoutePolicy(Struct, frozen=True):
     """Who may call a route. ``scope`` None with ``anonymous`` False means: any signed-in actor.
 
     ``limit`` names a class of ``[limits]``, "" is the caller's own. ``stream``: a GET that answers with events for as long as the client listens.
+    ``max_text``: characters of one text in its JSON body.
     """
 
     scope: str | None = None
@@ -66,23 +69,32 @@ class RoutePolicy(Struct, frozen=True):
     limit: str = ""
     keyed: bool = True
     stream: bool = False
+    max_text: int = MAX_TEXT
 
 
 POLICY_KEY = "luminai_policy"
 
 
 def policy(
-    scope: str | None = None, *, anonymous: bool = False, step_up: bool = False, limit: str = "", keyed: bool = True, stream: bool = False
+    scope: str | None = None,
+    *,
+    anonymous: bool = False,
+    step_up: bool = False,
+    limit: str = "",
+    keyed: bool = True,
+    stream: bool = False,
+    max_text: int = MAX_TEXT,
 ) -> dict[str, Any]:
     """Declare who may call a route: ``@get("/", opt=policy("notes:read"))``. With ``step_up=True`` a session passes only if its person
     authenticated within the last ``STEP_UP_MINUTES``. ``limit`` names the class of ``[limits]`` that counts its calls instead of the caller's own
     (``person``, ``api-key`` or ``anonymous``); ``address`` leaves only the count of the address, for pictures and styles. An ``Idempotency-Key``
     is honoured on every POST, PUT, PATCH and DELETE; with ``keyed=False`` the handler sees to it itself. A GET with ``stream=True`` answers with
     server-sent events for as long as the client listens: it counts among the streams that one person may have open, and may be opened by a ticket,
-    as every socket.
+    as every socket. A route whose texts may be longer than ``MAX_TEXT`` characters says so with ``max_text``, and takes a larger body with Litestar's
+    ``request_max_body_size``.
 
     A route without a policy fails the plugin's check. With ``anonymous=True`` a request without a credential passes;
     one that brings a credential must still hold ``scope``. Anonymous routes need the manifest grant ``anonymous-routes``
     and the operator's ``approve``.
     """
-    return {POLICY_KEY: RoutePolicy(scope=scope, anonymous=anonymous, step_up=step_up, limit=limit, keyed=keyed, stream=stream)}
+    return {POLICY_KEY: RoutePolicy(scope=scope, anonymous=anonymous, step_up=step_up, limit=limit, keyed=keyed, stream=stream, max_text=max_text)}

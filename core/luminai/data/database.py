@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, Executable, Select, insert, select
 from sqlalchemy.orm import Session
 
-from luminai.contracts.context import Clock, Once
+from luminai.contracts.context import Clock, Isolation, Once
 from luminai.contracts.errors import ConfigRejected, InvalidInput, Unprocessable
 from luminai.contracts.runtime import Event
 from luminai.data.causes import cause
@@ -50,7 +50,7 @@ class Engine(Protocol):
 
     async def read(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T: ...
 
-    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T: ...
+    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None, isolation: Isolation = "serializable") -> T: ...
 
     async def migrate(self, work: Callable[[Connection], T]) -> T: ...
 
@@ -96,8 +96,17 @@ class HubDatabase:
         finally:
             self._took("read", began, unit)
 
-    async def write(self, unit: Unit[T], /, *, timeout: float = 10.0, once: Once | None = None, whose: Acting | Unsaid | None = UNSAID) -> T:
-        """Run ``unit`` in one serializable transaction; return after the commit is durable. ``whose`` as for ``read``."""
+    async def write(
+        self,
+        unit: Unit[T],
+        /,
+        *,
+        timeout: float = 10.0,
+        once: Once | None = None,
+        isolation: Isolation = "serializable",
+        whose: Acting | Unsaid | None = UNSAID,
+    ) -> T:
+        """Run ``unit`` in one transaction, return after the commit is durable; ``isolation`` as in the contract, ``whose`` as for ``read``."""
         whose, began, given = whose_of(unit) if whose is UNSAID else whose, perf_counter(), unit
         if whose is not None:
             unit = within(whose, unit)
@@ -106,7 +115,7 @@ class HubDatabase:
             unit = with_key(unit, keyed, self._clock)
         noted = Noted(unit if once is None else self._once(unit, once), cause.get(), place.get())
         try:
-            result = await self._engine.write(noted, timeout, whose)
+            result = await self._engine.write(noted, timeout, whose, isolation)
         except BaseException as error:
             if noted.events or noted.words or isinstance(error, asyncio.CancelledError):
                 self._look_whether_committed(noted)

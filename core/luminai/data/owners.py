@@ -141,8 +141,8 @@ def _confine(rule: Rule | None, parameters: Any, whose: Acting) -> None:
 
 
 def _organisation_needed() -> Forbidden:
-    hint = "PUT /api/auth/organisation enters one of those that GET /api/organisations lists."
-    return Forbidden("This belongs to organisations, and the session acts for none.", code="organisation-needed", hint=hint)
+    hint = "PUT /api/auth/organisation enters one of those that GET /api/organisations lists; a key acts for the one in which it was made."
+    return Forbidden("This belongs to organisations, and you act for none.", code="organisation-needed", hint=hint)
 
 
 @event.listens_for(Mapper, "after_mapper_constructed")

@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: the same units, serializable, retried when the server says that they met."""
+"""PostgreSQL through asyncpg: the same units, serializable unless they lock by themselves, retried when the server says that they met."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 from sqlalchemy import Connection, Executable, Select, event, make_url, text
@@ -16,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
 
+from luminai.contracts.context import Isolation
 from luminai.contracts.errors import ConfigRejected, DeadlineExceeded, Unavailable
 from luminai.data.backups import no_backup
 from luminai.data.database import Busy, Unit
@@ -27,6 +29,7 @@ T = TypeVar("T")
 POOL: Final = 16
 OVERFLOW: Final = 4
 _SERIALIZATION: Final = ("40001", "40P01")
+_UNIQUE: Final = "23505"
 _REQUIRES: Final = "Install luminai[postgres] (asyncpg)."
 
 
@@ -36,6 +39,7 @@ class PostgresEngine:
     dialect = "postgresql"
 
     def __init__(self, url: str) -> None:
+        self._lines: WeakValueDictionary[Acting, asyncio.Lock] = WeakValueDictionary()
         try:
             parsed = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
             self._engine = create_async_engine(
@@ -69,22 +73,32 @@ class PostgresEngine:
         result: T = await self._within(seconds, lambda: self._once(unit, "REPEATABLE READ", read_only=True, seconds=seconds, whose=whose))
         return result
 
-    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T:
-        """Run a unit serializably; while the server answers that it met another one, run it again until the deadline."""
+    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None, isolation: Isolation = "serializable") -> T:
+        """Run a unit; while the server answers that it met another one, run it again until the deadline.
+
+        A unit that locks what it decides on runs ``READ COMMITTED``, those of one person one after the other: they would only wait for the same rows,
+        each on a connection that others need.
+        """
+        is_locking = isolation == "read-committed"
+        level = "READ COMMITTED" if is_locking else "SERIALIZABLE"
 
         async def until_alone() -> T:
             attempt = 0
             while True:
                 try:
-                    return await self._once(unit, "SERIALIZABLE", read_only=False, seconds=seconds, whose=whose)
+                    return await self._once(unit, level, read_only=False, seconds=seconds, whose=whose)
                 except DBAPIError as error:
-                    if _sqlstate(error) not in _SERIALIZATION:
+                    # two opened the same at the same moment: the second finds it when it looks again, unless it made the same twice by itself
+                    found_late = is_locking and _sqlstate(error) == _UNIQUE and not attempt
+                    if _sqlstate(error) not in _SERIALIZATION and not found_late:
                         raise
                 attempt += 1
                 await asyncio.sleep(random.uniform(0, min(0.25, 0.002 * 2**attempt)))
 
-        result: T = await self._within(seconds, until_alone)
-        return result
+        if not is_locking or whose is None:
+            return await self._within(seconds, until_alone)  # type: ignore[no-any-return]
+        async with self._lines.setdefault(whose, asyncio.Lock()):  # standing in line is not the database's time
+            return await self._within(seconds, until_alone)  # type: ignore[no-any-return]
 
     async def alone(self, statement: Executable, given: Mapping[str, Any]) -> Any:
         """Run one statement that is committed by itself; two of the same row wait for each other instead of failing."""

@@ -21,11 +21,13 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
 
+from luminai.contracts.context import Isolation
 from luminai.contracts.errors import Conflict, Unavailable
 from luminai.data.backups import copy_sqlite
 from luminai.data.database import Busy, HubDatabase, Unit
 from luminai.data.driver_errors import keep_values_out
 from luminai.data.owners import Acting, keep_owners_apart
+from luminai.data.sqlite_walk import Walk
 from luminai.data.sqlite_writer import Running, Writer, storage_error
 
 T = TypeVar("T")
@@ -73,7 +75,13 @@ class SQLiteEngine:
         self._write_engine.dispose()
         self._release()
 
-    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T:  # noqa: ARG002 - SQLite itself knows no owners
+    async def write(
+        self,
+        unit: Unit[T],
+        seconds: float,
+        whose: Acting | None = None,  # noqa: ARG002 - SQLite itself knows no owners
+        isolation: Isolation = "serializable",  # noqa: ARG002 - one writer: units are one after the other in any case
+    ) -> T:
         """Queue a unit for the writer and wait for its batch to be durable."""
         result: T = await self._writer.submit(unit, seconds)
         return result
@@ -106,14 +114,13 @@ class SQLiteEngine:
         """Yield rows from one read transaction, ``batch`` at a time."""
         loop = asyncio.get_running_loop()
         async with self._streams:
-            connection = await loop.run_in_executor(self._readers, self._read_engine.connect)
+            walk = Walk(self._read_engine, query, batch)
             try:
-                result = await loop.run_in_executor(self._readers, lambda: connection.execution_options(yield_per=batch).execute(query))
-                while rows := await loop.run_in_executor(self._readers, result.fetchmany, batch):
+                while rows := await loop.run_in_executor(self._readers, walk.step):
                     for row in rows:
                         yield row
             finally:
-                connection.close()
+                walk.end()
 
     def _read(self, running: Running) -> Any:
         with self._read_engine.connect() as connection, Session(bind=connection) as session:

@@ -100,6 +100,7 @@ api_keys: Final = Table(
     Column("id", String(40), primary_key=True),
     Column("name", String(80), nullable=False, info={"data": "personal"}),
     Column("subject", String(120), nullable=False, index=True, info={"data": "personal"}),
+    Column("organisation_id", String(40), nullable=False, index=True, server_default=""),  # which it acts for; "" for the subject alone
     Column("scopes", String(4500), nullable=False),
     Column("digest", LargeBinary(32), nullable=False, info={"data": "internal", "secret": True}),
     Column("last_four", String(4), info={"data": "internal"}),  # none of keys made before it was kept

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, get, patch, post
+from litestar import Request, Response, delete, get, patch, post, put
 from litestar.params import JSONBody, PathParameter
 from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy.orm import Session
 
 from luminai.contracts.audit import AuditEntry
 from luminai.contracts.errors import NotFound
-from luminai.contracts.identity import policy
+from luminai.contracts.identity import Actor, policy
 from luminai.data.tables_people import sessions as session_rows
 from luminai.host.account_routes import Code, NoCode, Password
 from luminai.http.pages import Page, page_cursor, page_limit
@@ -48,6 +48,13 @@ class RecoveryCodes(Struct):
     """Shown this once; each holds once."""
 
     recovery_codes: list[str]
+
+
+class Profile(Struct, forbid_unknown_fields=True):
+    """All of the profile that people write; preferences that are left out are as at first."""
+
+    name: PersonName
+    preferences: Preferences = Preferences()
 
 
 class ProfileChange(Struct, forbid_unknown_fields=True):
@@ -172,10 +179,18 @@ def _profile(hub: Hub) -> Sequence[Any]:
         actor = require_session(signed_in(request))
         return await hub.database.read(lambda session: people.view(session, people.row(session, actor.subject)))
 
+    @put("/api/users/profile", opt=policy())
+    async def replace_profile(request: AnyRequest, data: JSONBody[Profile]) -> Person:
+        """Write name and preferences anew."""
+        return await write(require_session(signed_in(request)), data)
+
     @patch("/api/users/profile", opt=policy())
     async def change_profile(request: AnyRequest, data: JSONBody[ProfileChange]) -> Person:
         """Change name or preferences; what is left out stays."""
-        actor, now = require_session(signed_in(request)), hub.clock.now()
+        return await write(require_session(signed_in(request)), data)
+
+    async def write(actor: Actor, data: Profile | ProfileChange) -> Person:
+        now = hub.clock.now()
 
         def unit(session: Session) -> Person:
             row = people.row(session, actor.subject)
@@ -190,4 +205,4 @@ def _profile(hub: Hub) -> Sequence[Any]:
 
         return await hub.database.write(unit)
 
-    return [profile, change_profile]
+    return [profile, replace_profile, change_profile]

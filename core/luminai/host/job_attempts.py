@@ -89,7 +89,7 @@ class Attempts:
         """Keep their leases, and end those that are not this worker's any more."""
         if self._running:
             now = self._clock.now()
-            held = await self._db.write(lambda session: leases.beat(session, self.name, self._lease, now))
+            held = await self._db.write(lambda session: leases.beat(session, self.name, self._lease, now), isolation="read-committed")
             for job, task in list(self._running.values()):
                 if (job.id, job.token) not in held:
                     task.cancel()  # somebody else has it, or it was settled: what it does now would be for nothing

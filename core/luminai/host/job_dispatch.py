@@ -159,9 +159,14 @@ class JobDispatch:
             if not self._is_flowing():
                 now = self._clock.now()
                 is_ready, wait = await self._look(now)
-                if EVERYTHING in self._worker.held or (not is_ready and wait > 0):
+                if EVERYTHING in self._worker.held:  # what is due waits too, and would be asked for without a pause
+                    self._found = 0
+                    return 0, self._beat_seconds
+                if not is_ready and wait > 0:
                     self._found = 0
                     return 0, min(wait, self._beat_seconds)
+                if wait <= 0:
+                    await self._db.write(lambda session: ledger.promote(session, now))
             if self._worker.slots == 0:
                 return 0, self._beat_seconds
             self._found = await begin()
@@ -175,9 +180,9 @@ class JobDispatch:
         """Learn what is paused and end what is to be cancelled; return whether a job waits for a worker, and the seconds until one is due."""
 
         def look(session: Session) -> tuple[bool, float, set[str], list[str]]:
-            moment = ledger.next_moment(session)
+            is_ready, moment = ledger.outlook(session)
             wait = POLL_SECONDS if moment is None else max(0.0, (moment - now).total_seconds())
-            return leases.is_ready(session), wait, paused(session), self._attempts.unwanted(session)
+            return is_ready, wait, paused(session), self._attempts.unwanted(session)
 
         self._looked = self._clock.monotonic()
         is_ready, wait, self._worker.held, unwanted = await self._db.read(look)

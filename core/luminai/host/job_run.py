@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from luminai.contracts.context import Clock
+from luminai.contracts.context import Clock, Isolation
 from luminai.contracts.errors import Conflict, HubError
 from luminai.contracts.identity import Actor
 from luminai.contracts.vault import HUB_SUBJECT, Vault
@@ -134,7 +134,9 @@ class Runner:
             ended = self._failed(declared, job, error)
         self.code = ended.error_code
         try:
-            await self._db.write(lambda session: finish(session, self._vault, job, ended, ran, self._clock.now()))
+            # who waits behind a job by its key is found by reading, and a fence does not guard that
+            isolation: Isolation = "serializable" if job.is_keyed else "read-committed"
+            await self._db.write(lambda session: finish(session, self._vault, job, ended, ran, self._clock.now()), isolation=isolation)
         except Conflict as lost:
             _log.warning("job.lease-lost", extra={"job": job.id, "action": declared.name, "reason": lost.code})
             return "lost"

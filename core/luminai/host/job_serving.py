@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from luminai.contracts.engines import JobEngine, JobWork
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("luminai.jobs")
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 15.0
-GOOD_SECONDS: Final = 30.0
+GOOD_SECONDS: Final = 15.0
 """An engine that went on for so long has nothing to do with what was before."""
 END_SECONDS: Final = 5.0
 """So long a stop waits for an engine to end."""
@@ -37,6 +38,8 @@ class EngineServing:
         self._engine: JobEngine | None = None
         self._task: asyncio.Task[None] | None = None
         self._trouble = ""
+        self._broke = ""
+        self._began = 0.0
         self._is_missing = False
 
     def follow(self, generation: Generation) -> None:
@@ -48,7 +51,7 @@ class EngineServing:
             return
         if self._task is not None:
             self._task.cancel()
-        self._engine, self._trouble = engine, ""
+        self._engine, self._trouble, self._broke = engine, "", ""
         if self._work.at_once:
             self._task = asyncio.get_running_loop().create_task(self._keep(engine), name="luminai:job-engine")
         _log.log(logging.WARNING if self._is_missing else logging.INFO, "jobs.engine", extra={"engine": engine.name, "wanted": self._wanted})
@@ -58,10 +61,12 @@ class EngineServing:
         if self._engine is None:
             return 0
         try:
-            return await self._engine.dispatch(self._work)
+            found = await self._engine.dispatch(self._work)
         except Exception as error:
-            self._trouble = f"{self._engine.name}: {type(error).__name__}"
+            self._trouble = type(error).__name__
             raise
+        self._trouble = ""
+        return found
 
     async def end(self) -> None:
         """Stop serving."""
@@ -76,14 +81,15 @@ class EngineServing:
         """Say whether the wanted engine is there and goes on."""
         if self._is_missing:
             return Health(HealthState.DEGRADED, f"No running plugin offers the job engine {self._wanted}; {EMBEDDED} stands in.")
-        if self._trouble:
-            return Health(HealthState.DEGRADED, f"The job engine does not go on: {self._trouble}")
+        broke = self._broke if time.monotonic() - self._began < GOOD_SECONDS else ""
+        if trouble := self._trouble or broke:
+            return Health(HealthState.DEGRADED, f"The job engine does not go on: {self._wanted}: {trouble}")
         return Health(HealthState.OK)
 
     async def _keep(self, engine: JobEngine) -> None:
         pause = FIRST_PAUSE
         while True:
-            began = time.monotonic()
+            self._began = began = time.monotonic()
             try:
                 await engine.serve(self._work)
                 trouble = "it returned"
@@ -92,7 +98,7 @@ class EngineServing:
                 _log.warning("jobs.engine.broke", extra={"engine": engine.name, "reason": trouble})
             if engine is not self._engine:  # it was replaced, or the hub stops: an engine's own code may have swallowed the cancellation
                 return
-            self._trouble = f"{engine.name}: {trouble}"
+            self._broke, self._began = trouble, inf
             pause = FIRST_PAUSE if time.monotonic() - began >= GOOD_SECONDS else pause
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -20,7 +21,7 @@ from luminai.host.job_attempts import Attempts
 from luminai.host.job_room import Room
 from luminai.work import jobs as ledger
 from luminai.work.job_heads import TOLD_MOST, heads, named, tell, told
-from luminai.work.job_leases import Claimed, claim
+from luminai.work.job_leases import Claimed, claim, expire, running_everywhere
 
 if TYPE_CHECKING:
     from luminai.host.generation import Generation
@@ -81,7 +82,6 @@ class JobWorker:
         now, room = self._clock.now(), self._room()
 
         def unit(session: Session) -> list[DueJob]:
-            ledger.promote(session, now)
             waiting = told(session)
             full = self.held | room.full() | {name for name, count in waiting.items() if count >= TOLD_MOST}
             found = []
@@ -94,11 +94,11 @@ class JobWorker:
             return found
 
         async with self._claiming:  # it would only meet the claims
-            picked = await self._db.write(unit)
+            picked = await self._db.write(unit, isolation="read-committed")
         try:
             yield picked
         except BaseException:
-            await self._db.write(lambda session: tell(session, [job.id for job in picked], None))
+            await self._db.write(lambda session: tell(session, [job.id for job in picked], None), isolation="read-committed")
             raise
 
     async def run(self, job_id: str, /) -> None:
@@ -112,7 +112,7 @@ class JobWorker:
                 await asyncio.shield(found)
         except TimeoutError:
             if self._brought.pop(job_id, None) is not None:
-                await self._db.write(lambda session: tell(session, [job_id], None))
+                await self._db.write(lambda session: tell(session, [job_id], None), isolation="read-committed")
 
     @property
     def waiting(self) -> int:
@@ -155,15 +155,20 @@ class JobWorker:
     async def _claim(self, find: _Find) -> list[Claimed]:
         now = self._clock.now()
 
-        def unit(session: Session) -> list[Claimed]:
-            ledger.promote(session, now)
-            room = self._room()
-            return claim(session, self._vault, worker=self._attempts.name, rows=find(session, room), admits=room.admits, lease=self._lease, now=now)
+        def unit(session: Session) -> tuple[list[Claimed], list[str]]:
+            room = self._room(running_everywhere(session) if self._settings.everywhere else None)
+            found = find(session, room)
+            late = [row.id for row in found if row.expires_at is not None and row.expires_at <= now]
+            rows = [row for row in found if row.id not in late]
+            return claim(session, self._vault, worker=self._attempts.name, rows=rows, admits=room.admits, lease=self._lease, now=now), late
 
-        claimed = await self._db.write(unit)
+        # what it decides on it has locked: nobody else can claim these rows before they carry its fence
+        claimed, late = await self._db.write(unit, isolation="read-committed")
+        if late:
+            await self._db.write(lambda session: expire(session, late, now))
         for job in claimed:
             await self._attempts.begin(job)
         return claimed
 
-    def _room(self) -> Room:
-        return Room(self._attempts.running_of, self._settings, self._generation().wiring.actions)
+    def _room(self, everywhere: Counter[str] | None = None) -> Room:
+        return Room(self._attempts.running_of, self._settings, self._generation().wiring.actions, everywhere or Counter())

@@ -57,12 +57,15 @@ class RotateRequest(Struct, forbid_unknown_fields=True):
 
 
 class NewKey(Struct, kw_only=True):
-    """A new key with its text, which is shown this once. ``expires_at`` is None for one that never ends."""
+    """A new key with its text, which is shown this once. It acts for ``organisation``, or with "" for its owner alone; without an end
+    ``expires_at`` is None.
+    """
 
     id: str
     key: str
     name: str
     scopes: tuple[str, ...]
+    organisation: str = ""
     expires_at: datetime | None
 
 
@@ -113,7 +116,9 @@ def _own_keys(hub: Hub) -> Sequence[Any]:
 
     @post("/api/users/keys", opt=policy(limit="key-creation", step_up=True))
     async def create_own_key(request: AnyRequest, data: JSONBody[NewKeyRequest]) -> Response[NewKey]:
-        """Make an API key for oneself, with some of the own scopes; it never does more than its owner may."""
+        """Make an API key for oneself, with some of the own scopes; it never does more than its owner may. While the session acts for an
+        organisation the key does so too, and ends with the membership.
+        """
         return await _create(hub, require_session(signed_in(request)), data, at_most=MAX_OWN)
 
     @get("/api/users/keys", opt=policy())
@@ -141,7 +146,8 @@ async def _create(hub: Hub, actor: Actor, data: NewKeyRequest, *, at_most: int |
     _check_scopes(hub, actor, data.scopes)
     _check_expiry(actor, data.expires_in_days)
     expires = hub.keys.expiry(data.expires_in_days)
-    return _shown(*await hub.keys.create(data.name, data.scopes, subject=actor.subject, expires_at=expires, by=actor, at_most=at_most))
+    whose = {"subject": actor.subject, "organisation": actor.organisation}
+    return _shown(*await hub.keys.create(data.name, data.scopes, **whose, expires_at=expires, by=actor, at_most=at_most))
 
 
 async def _rotate(hub: Hub, actor: Actor, key_id: str, data: RotateRequest, *, owner: str | None = None) -> Response[RotatedKey]:
@@ -155,6 +161,7 @@ async def _rotate(hub: Hub, actor: Actor, key_id: str, data: RotateRequest, *, o
         key=text,
         name=info.name,
         scopes=info.scopes,
+        organisation=info.organisation,
         expires_at=info.expires_at,
         replaces=old.id,
         old_holds_until=old.expires_at,
@@ -163,7 +170,8 @@ async def _rotate(hub: Hub, actor: Actor, key_id: str, data: RotateRequest, *, o
 
 
 def _shown(info: KeyInfo, text: str) -> Response[NewKey]:
-    return Response(NewKey(id=info.id, key=text, name=info.name, scopes=info.scopes, expires_at=info.expires_at), headers=_NO_STORE)
+    made = NewKey(id=info.id, key=text, name=info.name, scopes=info.scopes, organisation=info.organisation, expires_at=info.expires_at)
+    return Response(made, headers=_NO_STORE)
 
 
 def _check_scopes(hub: Hub, actor: Actor, scopes: Sequence[str]) -> None:

@@ -11,13 +11,15 @@ from msgspec import Meta, Struct
 
 from luminai.contracts.identity import policy
 from luminai.host.account_routes import Email, OneTime
+from luminai.host.key_routes import KeyId
 from luminai.host.organisation_routes import OrganisationId
 from luminai.host.people_routes import RoleName, RoleNames
 from luminai.http.pages import Page, page_cursor, page_limit
 from luminai.http.requests import actor_of, client_address, signed_in
 from luminai.identity import invitations, memberships
 from luminai.identity.invitations import InvitationInfo, Invited
-from luminai.identity.memberships import Member
+from luminai.identity.key_rows import KeyInfo
+from luminai.identity.memberships import MEMBERS, Member
 from luminai.identity.organisations import Organisation
 from luminai.identity.sign_in import require_session
 
@@ -50,7 +52,7 @@ class TokenRequest(Struct, forbid_unknown_fields=True):
 
 def organisation_member_handlers(hub: Hub) -> Sequence[Any]:
     """Return the handlers over ``hub``."""
-    return [*_members(hub), *_inviting(hub), *_answering(hub)]
+    return [*_members(hub), *_keys(hub), *_inviting(hub), *_answering(hub)]
 
 
 def _members(hub: Hub) -> Sequence[Any]:
@@ -74,6 +76,26 @@ def _members(hub: Hub) -> Sequence[Any]:
         await memberships.remove(identity, organisation, member, by=require_session(signed_in(request)))
 
     return [list_members, set_member_roles, remove_member]
+
+
+def _keys(hub: Hub) -> Sequence[Any]:
+    @get("/api/organisations/{organisation:str}/keys", opt=policy())
+    async def list_organisation_keys(
+        request: AnyRequest, organisation: OrganisationId, limit: page_limit = 20, cursor: page_cursor = None
+    ) -> Page[KeyInfo]:
+        """List the API keys of members that act for it, newest first. It needs ``organisation:members``."""
+        await memberships.check_scope(hub.identity, organisation, MEMBERS, by=require_session(signed_in(request)))
+        return Page(*await hub.keys.list(limit=limit, cursor=cursor, organisation=organisation))
+
+    @delete("/api/organisations/{organisation:str}/keys/{member_key:str}", opt=policy(step_up=True))
+    async def revoke_organisation_key(request: AnyRequest, organisation: OrganisationId, member_key: KeyId) -> None:
+        """Revoke a member's key that acts for it. It needs ``organisation:members``."""
+        actor = require_session(signed_in(request))
+        await memberships.check_scope(hub.identity, organisation, MEMBERS, by=actor)
+        await hub.keys.revoke(member_key, organisation=organisation, by=actor)
+        hub.verifier.forget(member_key)
+
+    return [list_organisation_keys, revoke_organisation_key]
 
 
 def _inviting(hub: Hub) -> Sequence[Any]:

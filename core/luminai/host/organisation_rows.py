@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -72,7 +73,7 @@ async def delete_organisation(hub: Hub, organisation: str, *, by: Actor, confirm
     def unit(session: Session) -> tuple[Deleted, list[str]]:
         members, found = look(session, {})
         rows = found | asked.erased
-        people = delete_rows(session, owners, organisation)
+        people = delete_rows(session, owners, organisation, hub.clock.now())
         detail: dict[str, Any] = {"members": members, "rows": sum(rows.values()), "tables": sorted(rows)[:64], "left": sorted(left)[:64]}
         hub.audit.record(session, by, AuditEntry(action="organisation.delete", object=organisation, detail=detail, retention="7y"))
         return Deleted(organisation=organisation, members=members, rows=rows, kept=asked.kept, left=left), people
@@ -96,12 +97,12 @@ def rows_in(session: Session, owners: list[TableOwner], organisation: str) -> di
     return {name: count for name, count in counts.items() if count}
 
 
-def delete_rows(session: Session, owners: list[TableOwner], organisation: str) -> list[str]:
+def delete_rows(session: Session, owners: list[TableOwner], organisation: str, now: datetime) -> list[str]:
     """Delete an organisation and everything of it, and return who belonged to it."""
     for table in _tables(owners):
         session.execute(delete(table).where(_theirs(table, organisation)))
     invitations.void(session, organisation)
-    return forget_organisation(session, organisation)
+    return forget_organisation(session, organisation, now)
 
 
 def left_behind(session: Session, person: str) -> list[str]:
@@ -115,11 +116,11 @@ def left_behind(session: Session, person: str) -> list[str]:
     ]
 
 
-def delete_left_behind(session: Session, owners: list[TableOwner], person: str) -> int:
+def delete_left_behind(session: Session, owners: list[TableOwner], person: str, now: datetime) -> int:
     """Delete the organisations that nobody but ``person`` belongs to, and return how many."""
     alone = left_behind(session, person)
     for organisation in alone:
-        delete_rows(session, owners, organisation)
+        delete_rows(session, owners, organisation, now)
     return len(alone)
 
 

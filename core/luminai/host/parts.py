@@ -45,6 +45,8 @@ async def open_parts(hub: Hub) -> None:
     """
     hub.vault = await open_vault(hub)
     hub.audit = AuditLog(hub.database, hub.clock, hub.vault)
+    if hub.settings.audit.every_request:
+        hub.edge.trail = hub.audit.asked
     hub.sealer = sealer_of(hub)
     hub.idempotency = Idempotency(hub.database, hub.vault, hub.clock)
     hub.keys = KeyStore(hub.database, hub.clock, hub.audit, settings=hub.settings)

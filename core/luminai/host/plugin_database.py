@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
-from luminai.contracts.context import Once
+from luminai.contracts.context import Isolation, Once
 from luminai.contracts.runtime import Event
 from luminai.data.database import HubDatabase
 from luminai.data.event_log import Published
@@ -44,9 +44,11 @@ class PluginDatabase:
         """Run ``unit`` in a read-only transaction."""
         return self._database.read(unit, timeout=timeout, whose=self._whose())
 
-    def write(self, unit: Callable[[Session], T], /, *, timeout: float = 10.0, once: Once | None = None) -> Coroutine[Any, Any, T]:
-        """Run ``unit`` in one serializable transaction; return after the commit is durable."""
-        return self._database.write(unit, timeout=timeout, once=once, whose=self._whose())
+    def write(
+        self, unit: Callable[[Session], T], /, *, timeout: float = 10.0, once: Once | None = None, isolation: Isolation = "serializable"
+    ) -> Coroutine[Any, Any, T]:
+        """Run ``unit`` in one transaction; return after the commit is durable."""
+        return self._database.write(unit, timeout=timeout, once=once, isolation=isolation, whose=self._whose())
 
     def stream(self, query: Select[Any], /, *, batch: int = 500) -> AsyncIterator[Any]:
         """Walk a large result row by row from one snapshot."""

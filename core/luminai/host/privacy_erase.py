@@ -82,11 +82,11 @@ async def erase(hub: Hub, person: str, *, by: Actor, dry_run: bool) -> Erasure:
         theirs = await ask_plugins(owners, "erase_organisation", organisation, acting=Acting(person, organisation), dry_run=False)
         erased, kept, left = _sum(erased, theirs.erased), kept | theirs.kept, left | theirs.failed
     left |= {owner.id: owner.problem for owner in owners if owner.problem}
-    await hub.audit.record_denials()  # what waits there would make the person a new key
+    await hub.audit.record_noted()  # what waits there would make the person a new key
 
     def unit(session: Session) -> tuple[dict[str, int], dict[str, str], int]:
         _check_allowed(hub, session, person, by)
-        organisations = delete_left_behind(session, owners, person)
+        organisations = delete_left_behind(session, owners, person, hub.clock.now())
         forget_snapshots(session, person)
         rows, stays = _delete(session, owners, person)
         rows |= {str(organisation_rows.name): organisations} if organisations else {}

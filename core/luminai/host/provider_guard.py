@@ -31,7 +31,7 @@ _BROKEN: Final = frozenset({EndState.CUT, EndState.STALLED, EndState.FAILED})
 
 
 class Channel:
-    """One channel (``ai``, ``payments``, ``storage``) of one plugin: its breaker and its figures."""
+    """One channel (``ai``, ``payments``, ``storage``; ``ai <provider>`` where it offers several) of one plugin: its breaker and its figures."""
 
     __slots__ = ("_tracer", "breaker", "calls", "deadlines", "failures", "name", "owner", "seconds")
 

@@ -36,8 +36,8 @@ class Collision(HubError):
 class ProviderTable:
     """The families of one generation. Contexts hold a view of it that fills while plugins are collected; lookups happen when work is done.
 
-    Providers that talk to something outside (AI, payments, storage) stand behind a guard, one channel a plugin and kind; so does what is put into the
-    hub's own extension points for messages and identity checks.
+    Providers that talk to something outside (AI, payments, storage) stand behind a guard, one channel a plugin and kind, or one for each of several
+    of a kind; so does what is put into the hub's own extension points for messages and identity checks.
 
     Args:
         make_breaker: ``(plugin, channel)`` to a breaker.
@@ -71,7 +71,7 @@ class ProviderTable:
                 taken.add(wanted)
             added[name] = value
         for name, value in added.items():
-            table[name] = self.behind_guard(family, owner, value)
+            table[name] = self.behind_guard(family, owner, value, name if len(added) > 1 else "")
             self._owners[family, name] = owner
 
     def take_over(self, family: str, owner: str, before: ProviderTable) -> None:
@@ -87,11 +87,16 @@ class ProviderTable:
         """Go on with the breakers and counts that ``owner`` has in another table."""
         self._channels |= {key: channel for key, channel in before._channels.items() if key[0] == owner}
 
-    def behind_guard(self, family: str, owner: str, value: Any) -> Any:
-        """Return what stands before ``value`` where its family (or the hub's own extension point) talks to something outside."""
-        if family not in GUARDS or isinstance(value, Guarded):
+    def behind_guard(self, family: str, owner: str, value: Any, of: str = "") -> Any:
+        """Return what stands before ``value`` where its family (or the hub's own extension point) talks to something outside itself.
+
+        One that only passes calls on to other providers of the hub has none: each of those is guarded, and a breaker of its own would have one that
+        fails stop them all. ``of`` names one of several that a plugin offers: each has a channel of its own, so that one does not stop another.
+        """
+        if family not in GUARDS or isinstance(value, Guarded) or getattr(value, "delegates", False):
             return value
         name, proxy = GUARDS[family]
+        name = f"{name} {of}" if of else name
         if (owner, name) not in self._channels:
             self._channels[owner, name] = Channel(owner, name, self._make_breaker(owner, name), self._tracer)
         return proxy(value, self._channels[owner, name])

@@ -109,7 +109,7 @@ def state_handlers(hub: Hub) -> Sequence[Any]:
         is_ready = hub.is_ready and not hub.safe_mode
         return Response(HealthAnswer("ready" if is_ready else "safe-mode" if hub.safe_mode else "not-ready"), status_code=200 if is_ready else 503)
 
-    @get("/health", opt=policy(anonymous=True))
+    @get(["/health", "/api/health"], opt=policy(anonymous=True))
     async def health() -> Response[HealthAnswer]:
         """Ask every check; 503 when one is failing."""
         state = worst(await hub.health.results() if hub.health else ())

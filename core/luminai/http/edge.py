@@ -16,11 +16,12 @@ from litestar.types import Message, Receive, Send
 
 from luminai.config.settings import Settings
 from luminai.contracts.errors import HubError, Unavailable
+from luminai.contracts.identity import Actor
 from luminai.http.client_address import client_address
 from luminai.http.hosts import Hosts, Origins
 from luminai.http.live import LiveStreams
 from luminai.http.problems import send_problem
-from luminai.http.requests import HEAD, STATE_KEY, CutAnswer, RequestState
+from luminai.http.requests import HEAD, STATE_KEY, UNSAFE, CutAnswer, RequestState
 from luminai.http.screen import screen
 from luminai.http.shedding import LANE, LaneOnly, Shedding
 from luminai.http.streams import OpenStream, socket_sender
@@ -68,6 +69,8 @@ class Edge:
         self._lifespan = lifespan
         self._tracer = tracer
         self._figures = tracer.figures.requests
+        self.trail: Callable[[Actor, str, int], None] | None = None
+        """Told who asked what, and the status, of each answered request that may have changed something; None while no trail is kept."""
         self._prefix = os.urandom(5).hex().encode()
         self._count = 0
 
@@ -133,6 +136,8 @@ class Edge:
             self._tracer.tell(state.owner, f"request {state.method} {state.path} {state.status}", state.ended - state.began)
             if (places := scope.get(SPANS)) is not None:
                 self._end_span(state, route, *places)
+        if self.trail is not None and state.actor is not None and state.method in UNSAFE:
+            self.trail(state.actor, f"{state.method} {state.path}", state.status)
         if self._access_log is not None:
             self._access_log.write(state)
 

@@ -24,7 +24,7 @@ from luminai.http.idempotency import Idempotency
 from luminai.http.inputs import FORM, JSON, check_form, check_parameters, check_type, media_type, reads
 from luminai.http.json_shape import check_shape
 from luminai.http.limits import Limits
-from luminai.http.requests import RequestState, state_of
+from luminai.http.requests import UNSAFE, RequestState, state_of
 from luminai.http.streams import OpenStream
 from luminai.identity.tickets import Tickets, refused
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 Authenticate = Callable[[bytes], Awaitable[Actor]]
 """Turns the value of an Authorization header into an actor, or raises ``NotSignedIn``."""
 
-UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _CAN_ANSWER: Final = "websocket.http.response"
 """ASGI extension: a handshake may be refused with an answer."""
 
@@ -137,7 +136,7 @@ def guard(gate: Gate, allowed: Mapping[str, str]) -> Callable[[Request[Any, Any,
             check_type(scope, handler)
             kind = media_type(handler)
             if kind == JSON:
-                await check_shape(await request.body())
+                await check_shape(await request.body(), policy.max_text)
             elif kind == FORM:
                 check_form(await request.body())
         if state.idempotency_key is not None and policy.keyed:

@@ -95,5 +95,5 @@ class Origins:
 
 
 METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
-TAKEN: Final = b"authorization, content-type, idempotency-key, if-match, last-event-id, prefer, x-api-key"
+TAKEN: Final = b"anthropic-version, authorization, content-type, idempotency-key, if-match, last-event-id, prefer, x-api-key, x-goog-api-key"
 EXPOSED: Final = b"luminai-generation, x-request-id, ratelimit, ratelimit-policy, retry-after, etag, location, idempotency-replayed"

@@ -141,14 +141,23 @@ def _items(extra: Any) -> tuple[ProblemItem, ...]:
     return tuple(items)
 
 
-def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer any exception of a plugin's app (registered as its only exception handler)."""
+def failure_of(request: Request[Any, Any, Any], error: Exception) -> tuple[Problem, dict[str, str]]:
+    """Return the problem of any exception that a handler raised, and the headers that belong to it; a fault of the hub is logged.
+
+    For plugins that write failures in the shape of another API, in an exception handler of their own.
+    """
     given: Any = request.scope.get(STATE_KEY)
     state: RequestState | None = given
     problem, headers = problem_of(error, state.request_id.decode() if state else "")
     if problem.status == 500 or (problem.status > 500 and not isinstance(error, HubError)):
         owner = state.owner if state else ""
         _log.error("request.failed", exc_info=error, extra={"plugin": owner, "path": request.scope["path"], "request_id": problem.instance})
+    return problem, headers
+
+
+def handle_exception(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer any exception of a plugin's app (registered as its only exception handler)."""
+    problem, headers = failure_of(request, error)
     return Response(msgspec.json.encode(problem), status_code=problem.status, media_type=PROBLEM_TYPE, headers=headers)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from litestar.connection import ASGIConnection
 
 STATE_KEY: Final = "luminai"
+UNSAFE: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""Methods of requests that may change something."""
 HEAD: Final = "luminai.head"
 """ASGI extension: an answer's start may carry header lines under this name, checked and ready to be written."""
 EXTENSIONS: Final[Mapping[str, Any]] = {HEAD: {}}

@@ -13,8 +13,9 @@ import msgspec
 from litestar.openapi.spec import Schema
 from litestar.plugins import OpenAPISchemaPlugin
 
+from luminai.contracts.identity import MAX_TEXT
 from luminai.contracts.patterns import published
-from luminai.http.json_shape import MAX_INTEGER, MAX_ITEMS, MAX_KEYS, MAX_TEXT
+from luminai.http.json_shape import MAX_INTEGER, MAX_ITEMS, MAX_KEYS
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
@@ -117,8 +118,8 @@ def _bound(node: Any, components: dict[str, Any], seen: set[str], anything: str)
     if name in components and name not in seen:
         seen.add(name)
         _bound(components[name], components, seen, anything)
-    if node.get("type") == "object" and not node.keys() & {"properties", "additionalProperties"}:
-        node["additionalProperties"] = {}
+    if node.get("type") == "object":
+        node.setdefault("additionalProperties", {})  # what a Struct passes over has bounds all the same
     for key in ("additionalProperties", "items"):
         if node.get(key) == {}:
             components.setdefault(anything, _anything(anything))

@@ -11,11 +11,14 @@ from luminai.http.problems import UnsupportedMediaType
 from luminai.http.requests import RequestState
 
 MAX_PARAMETERS: Final = 64
-_HOST, _AUTHORIZATION, _API_KEY, _ENCODING, _ORIGIN, _LENGTH, _TYPE, _KEY, _CODING = (1 << bit for bit in range(9))
+_HOST, _AUTHORIZATION, _API_KEY, _GOOGLE_KEY, _ENCODING, _ORIGIN, _LENGTH, _TYPE, _KEY, _CODING = (1 << bit for bit in range(10))
+_CREDENTIALS: Final = (_AUTHORIZATION, _API_KEY, _GOOGLE_KEY)
+"""Where a credential may stand; the last two are how clients of Anthropic's and of Google's models send theirs."""
 _ONCE: Final = {
     b"host": _HOST,
     b"authorization": _AUTHORIZATION,
     b"x-api-key": _API_KEY,
+    b"x-goog-api-key": _GOOGLE_KEY,
     b"content-encoding": _ENCODING,
     b"origin": _ORIGIN,
     b"content-length": _LENGTH,
@@ -52,8 +55,9 @@ def screen(scope: Any, state: RequestState, hosts: Hosts) -> HubError | None:
         refusal = _note(state, hosts, bit, value) or refusal
     if not seen & _HOST:
         return InvalidInput("The request names no host.", code="no-host", hint="Send a Host header.")
-    if seen & _AUTHORIZATION and seen & _API_KEY:
-        return InvalidInput("Authorization and X-Api-Key are both there.", code="duplicate-header", hint="Send one credential.")
+    if sum(bool(seen & bit) for bit in _CREDENTIALS) > 1:
+        detail = "More than one of Authorization, X-Api-Key and X-Goog-Api-Key are there."
+        return InvalidInput(detail, code="duplicate-header", hint="Send one credential.")
     return refusal or _odd_target(scope, state)
 
 
@@ -73,7 +77,7 @@ def _note(state: RequestState, hosts: Hosts, bit: int, value: bytes) -> HubError
             return MisdirectedRequest("This hub does not go by that name.", hint="The operator names its hosts in server.hosts.")
     elif bit == _AUTHORIZATION:
         state.authorization = value
-    elif bit == _API_KEY:
+    elif bit in (_API_KEY, _GOOGLE_KEY):
         state.authorization = b"Bearer " + value
     elif bit == _ORIGIN:
         state.origin = value

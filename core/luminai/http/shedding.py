@@ -8,7 +8,7 @@ from luminai.contracts.errors import HubError, Unavailable
 from luminai.http.client_address import network_of
 from luminai.http.requests import RequestState
 
-LANE: Final = ("/api/status", "/health", "/api/admin", "/metrics")
+LANE: Final = ("/api/status", "/api/health", "/health", "/api/admin", "/metrics")
 """Always let in: whoever must see what is wrong, and repair it."""
 RETRY_SECONDS: Final = 1.0
 

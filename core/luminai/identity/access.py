@@ -80,14 +80,18 @@ class Access:
         )
         return actor, min(moments).total_seconds()
 
-    async def rights(self, subject: str) -> frozenset[str] | None:
-        """Return what the owner of a key may do now, nothing when suspended or gone; None for a subject that is no person."""
+    async def rights(self, subject: str, organisation: str = "") -> frozenset[str] | None:
+        """Return what the owner of a key may do now, in ``organisation`` if the key acts for one; nothing when suspended, gone or no member.
+
+        Returns:
+            None for a subject that is no person.
+        """
         if not subject.startswith(f"{PREFIX}_"):
             return None
 
         def unit(session: Session) -> frozenset[str]:
             status = session.execute(select(people.c.status).where(people.c.id == subject)).scalar()
-            return scopes_of(session, subject) if status == "active" else frozenset()
+            return scopes_of(session, subject, organisation=organisation) if status == "active" else frozenset()
 
         return await self._db.read(unit)
 

@@ -114,11 +114,11 @@ class Verifier:
         if not info.holds:
             raise _refused()
         lifetime = (info.expires_at - now).total_seconds() if info.expires_at else CACHE_SECONDS
-        rights = await self._access.rights(info.subject)
+        rights = await self._access.rights(info.subject, info.organisation)
         scopes = frozenset(info.scopes) if rights is None else within(info.scopes, rights)
         if not scopes:
             raise _refused()
-        return Actor(id=info.id, subject=info.subject, scopes=scopes, name=info.name), lifetime
+        return Actor(id=info.id, subject=info.subject, scopes=scopes, name=info.name, organisation=info.organisation), lifetime
 
 
 def _refused() -> NotSignedIn:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, insert
+from sqlalchemy import ColumnElement, insert, update
 from sqlalchemy.orm import Session
 
 from luminai.data.tables import api_keys
@@ -21,6 +21,7 @@ class KeyInfo(Struct, frozen=True, kw_only=True):
 
     Attributes:
         state: ``ending`` within 14 days and without a successor; ``rotated``: it has one, and holds until ``expires_at``.
+        organisation: Which organisation it acts for, with no more than its owner's roles there allow; empty for the subject alone.
         last_four: How its text ends, to know it by; empty for keys made before this was kept.
         expires_at: None for a key that never ends.
         last_used_at: To half a minute.
@@ -32,6 +33,7 @@ class KeyInfo(Struct, frozen=True, kw_only=True):
     subject: str
     scopes: tuple[str, ...]
     state: KeyState
+    organisation: str = ""
     last_four: str
     created_at: datetime
     expires_at: datetime | None = None
@@ -53,6 +55,7 @@ def key_info(row: Any, now: datetime) -> KeyInfo:
         subject=row.subject,
         scopes=tuple(row.scopes.split()),
         state=_state(row, now),
+        organisation=row.organisation_id,
         last_four=row.last_four or "",
         created_at=row.created_at,
         expires_at=row.expires_at,
@@ -69,6 +72,7 @@ def insert_key(session: Session, info: KeyInfo, digest: bytes) -> None:
             id=info.id,
             name=info.name,
             subject=info.subject,
+            organisation_id=info.organisation,
             scopes=" ".join(info.scopes),
             digest=digest,
             last_four=info.last_four,
@@ -76,6 +80,13 @@ def insert_key(session: Session, info: KeyInfo, digest: bytes) -> None:
             expires_at=info.expires_at,
         )
     )
+
+
+def end_keys(session: Session, organisation: str, now: datetime, person: str | None = None) -> None:
+    """Revoke every key that acts for an organisation, or those of one person: coming back brings none of them back."""
+    theirs = (api_keys.c.organisation_id == organisation) & api_keys.c.revoked_at.is_(None)
+    query = update(api_keys).where(theirs if person is None else theirs & (api_keys.c.subject == person))
+    session.execute(query.values(revoked_at=now))
 
 
 def still_holds(now: datetime) -> ColumnElement[bool]:

@@ -20,7 +20,9 @@ from luminai.contracts.identity import Actor
 from luminai.data.ids import new_id
 from luminai.data.tables import api_keys, setup_tokens
 from luminai.identity.key_rows import NOTICE, KeyInfo, insert_key, key_info, still_holds
+from luminai.identity.memberships import no_organisation
 from luminai.identity.people import PREFIX
+from luminai.identity.roles import roles_of
 from luminai.identity.tokens import digest, new_key, new_setup_token
 
 MAX_SCOPES: Final = 64
@@ -67,6 +69,7 @@ class KeyStore:
         scopes: Sequence[str],
         *,
         subject: str = SETUP_NAME,
+        organisation: str = "",
         expires_at: datetime | None = None,
         by: Actor | str = COMMAND_LINE,
         at_most: int | None = None,
@@ -75,26 +78,30 @@ class KeyStore:
 
         Raises:
             InvalidInput: no or too long a name, no or too many scopes, or an expiry in the past.
+            NotFound: the subject belongs to no such organisation (code ``organisation-not-found``).
             Conflict: the subject has ``at_most`` keys that hold (code ``too-many-keys``).
         """
-        info, text, secret = self._made(name, scopes, subject, expires_at)
+        info, text, secret = self._made(name, scopes, subject, expires_at, organisation)
 
         def unit(session: Session) -> None:
             if at_most is not None:
                 mine = select(func.count()).where(api_keys.c.subject == subject, still_holds(info.created_at))
                 if session.execute(mine).scalar_one() >= at_most:
                     raise Conflict(f"You have {at_most} keys.", code="too-many-keys", hint="Revoke one that you no longer need.")
-            insert_key(session, info, secret)
+            _insert(session, info, secret)
             self._audit.record(session, by, _entry("key.create", info))
 
         await self._db.write(unit)
         return info, text
 
-    async def list(self, *, limit: int = 20, cursor: str | None = None, subject: str | None = None) -> tuple[list[KeyInfo], str | None]:
-        """Return a page of keys, newest first, and the next cursor: all, or those of ``subject``."""
+    async def list(
+        self, *, limit: int = 20, cursor: str | None = None, subject: str | None = None, organisation: str | None = None
+    ) -> tuple[list[KeyInfo], str | None]:
+        """Return a page of keys, newest first, and the next cursor: all, those of ``subject``, or those that act for ``organisation``."""
         query = select(api_keys).order_by(api_keys.c.id.desc()).limit(limit + 1)
         query = query.where(api_keys.c.id < cursor) if cursor else query
         query = query.where(api_keys.c.subject == subject) if subject is not None else query
+        query = query.where(api_keys.c.organisation_id == organisation) if organisation is not None else query
         found = [*await self._read(query)]
         return found[:limit], found[limit - 1].id if len(found) > limit else None
 
@@ -114,14 +121,15 @@ class KeyStore:
         owner: str | None = None,
         by: Actor | str = COMMAND_LINE,
     ) -> tuple[KeyInfo, KeyInfo, str]:
-        """Replace a key by one of the same name, subject and scopes; return the old one, the new one and the new one's text.
+        """Replace a key by one of the same name, subject, organisation and scopes; return the old one, the new one and the new one's text.
 
         The old one holds until ``overlap`` is over, at most until its own end. The new one lasts as long as the old one was made for.
 
         Raises:
             InvalidInput: an overlap below 0 or above 7 days (code ``bad-overlap``).
             NotFound: there is no such key, or none of ``owner``.
-            Forbidden: it is another subject's (code ``key-of-another``), or holds scopes that the actor does not (code ``scope-beyond-own``).
+            Forbidden: it is another subject's (code ``key-of-another``), acts for another organisation than the actor (``other-organisation``), or
+                holds scopes that the actor does not (``scope-beyond-own``).
             Conflict: it has ended (code ``key-ended``), or was replaced before (code ``key-rotated``).
         """
         if not timedelta(0) <= overlap <= MAX_OVERLAP:
@@ -133,10 +141,10 @@ class KeyStore:
             _check_rotation(old, by)
             lasted = old.expires_at - old.created_at if old.expires_at is not None and expires_in_days is None else None
             ends = now + min(lasted, timedelta(days=MAX_KEY_DAYS)) if lasted is not None else self.expiry(expires_in_days)
-            info, text, secret = self._made(old.name, old.scopes, old.subject, ends)
+            info, text, secret = self._made(old.name, old.scopes, old.subject, ends, old.organisation)
             until = min(now + overlap, old.expires_at or now + overlap)
             session.execute(update(api_keys).where(api_keys.c.id == key_id).values(expires_at=until, replaced_by=info.id))
-            insert_key(session, info, secret)
+            _insert(session, info, secret)
             entry = _entry("key.rotate", info)
             detail = {**entry.detail, "successor": info.id, "old_holds_until": until.isoformat()}
             self._audit.record(session, by, replace(entry, object=key_id, detail=detail))
@@ -144,16 +152,16 @@ class KeyStore:
 
         return await self._db.write(unit)
 
-    async def revoke(self, key_id: str, *, owner: str | None = None, by: Actor | str = COMMAND_LINE) -> None:
+    async def revoke(self, key_id: str, *, owner: str | None = None, organisation: str | None = None, by: Actor | str = COMMAND_LINE) -> None:
         """End a key; ending it twice is the same.
 
         Raises:
-            NotFound: there is no such key, or none of ``owner``.
+            NotFound: there is no such key, none of ``owner``, or none that acts for ``organisation``.
         """
         now = self._clock.now()
 
         def unit(session: Session) -> None:
-            info = self._find(session, key_id, owner)
+            info = self._find(session, key_id, owner, organisation)
             if info.revoked_at is None:
                 session.execute(update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=now))
                 self._audit.record(session, by, AuditEntry(action="key.revoke", object=key_id, subject=info.subject))
@@ -219,13 +227,15 @@ class KeyStore:
         now = self._clock.now()
         return await self._db.read(lambda session: [key_info(row, now) for row in session.execute(query)])
 
-    def _find(self, session: Session, key_id: str, owner: str | None) -> KeyInfo:
+    def _find(self, session: Session, key_id: str, owner: str | None, organisation: str | None = None) -> KeyInfo:
         row = session.execute(select(api_keys).where(api_keys.c.id == key_id)).first()
-        if row is None or owner not in (None, row.subject):
+        if row is None or owner not in (None, row.subject) or organisation not in (None, row.organisation_id):
             raise NotFound(f"There is no key {key_id}.", code="key-not-found", hint="`luminai keys list` shows them.")
         return key_info(row, self._clock.now())
 
-    def _made(self, name: str, scopes: Sequence[str], subject: str, expires_at: datetime | None) -> tuple[KeyInfo, str, bytes]:
+    def _made(
+        self, name: str, scopes: Sequence[str], subject: str, expires_at: datetime | None, organisation: str = ""
+    ) -> tuple[KeyInfo, str, bytes]:
         name = name.strip()
         if not 1 <= len(name) <= 80 or not name.isprintable():
             raise InvalidInput("A key needs a name of 1 to 80 printable characters.", code="bad-name")
@@ -245,6 +255,7 @@ class KeyStore:
             subject=subject,
             scopes=tuple(sorted(set(scopes))),
             state=state,
+            organisation=organisation,
             last_four=text[-4:],
             created_at=now,
             expires_at=expires_at,
@@ -258,6 +269,9 @@ def _check_rotation(old: KeyInfo, by: Actor | str) -> None:
         if by.subject != old.subject:
             hint = "Its owner rotates it. You can revoke it."
             raise Forbidden(f"The key {old.id} is somebody else's.", code="key-of-another", hint=hint)
+        if by.organisation != old.organisation:
+            hint = "PUT /api/auth/organisation enters an organisation, DELETE goes out."
+            raise Forbidden(f"The key {old.id} acts for another organisation than you do now.", code="other-organisation", hint=hint)
         beyond = [scope for scope in old.scopes if not by.may(scope)]
         if beyond:
             raise beyond_own(beyond[0])
@@ -272,6 +286,15 @@ def beyond_own(scope: str) -> Forbidden:
     return Forbidden(f"You cannot give {scope}, which you do not hold yourself.", code="scope-beyond-own")
 
 
+def _insert(session: Session, info: KeyInfo, secret: bytes) -> None:
+    """Keep a new key. Whether its owner is a member is looked up here: what let the owner in may be some seconds old."""
+    if info.organisation and not roles_of(session, info.subject, organisation=info.organisation):
+        raise no_organisation(info.organisation)
+    insert_key(session, info, secret)
+
+
 def _entry(action: str, info: KeyInfo) -> AuditEntry:
     detail: dict[str, Any] = {"name": info.name, "scopes": [*info.scopes], "expires_at": info.expires_at.isoformat() if info.expires_at else None}
+    if info.organisation:
+        detail["organisation"] = info.organisation
     return AuditEntry(action=action, object=info.id, subject=info.subject, detail=detail)

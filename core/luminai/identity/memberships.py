@@ -7,6 +7,7 @@ measured by their own scopes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, structs
@@ -18,6 +19,7 @@ from luminai.contracts.errors import Conflict, Forbidden, NotFound
 from luminai.contracts.identity import Actor
 from luminai.data.tables_people import memberships, organisations, people, sessions
 from luminai.identity.administration import check_rights
+from luminai.identity.key_rows import end_keys
 from luminai.identity.roles import give_roles, roles_of, scopes_of, scopes_of_roles
 
 if TYPE_CHECKING:
@@ -55,6 +57,15 @@ async def members(identity: Identity, organisation: str, *, by: Actor, limit: in
         return [_member(identity, session, organisation, person, shows_email=shows_email) for person in session.execute(query).scalars().all()]
 
     return await identity.database.read(unit)
+
+
+async def check_scope(identity: Identity, organisation: str, scope: str, *, by: Actor) -> None:
+    """Refuse whoever may not do this there.
+
+    Raises:
+        NotFound: there is none (code ``organisation-not-found``). Forbidden: the actor lacks ``scope`` there (code ``missing-scope``).
+    """
+    await identity.database.read(lambda session: acting_in(session, by, organisation, scope, as_operator=False))
 
 
 async def set_roles(identity: Identity, organisation: str, person: str, roles: Iterable[str], *, by: Actor, as_operator: bool = False) -> Member:
@@ -104,7 +115,7 @@ async def remove(identity: Identity, organisation: str, person: str, *, by: Acto
         if OWNER in held:
             _keep_an_owner(session, organisation, without=person)
         give_roles(session, person, (), identity.clock.now(), organisation=organisation)
-        go_out(session, organisation, person)
+        go_out(session, organisation, identity.clock.now(), person)
         action = "organisation.leave" if leaves else "organisation.remove"
         identity.audit.record(session, by, AuditEntry(action=action, object=organisation, subject=person))
 
@@ -112,11 +123,12 @@ async def remove(identity: Identity, organisation: str, person: str, *, by: Acto
     identity.forget(person)
 
 
-def go_out(session: Session, organisation: str, person: str | None = None) -> None:
-    """Let no session, or none of the person's, act for an organisation any more."""
+def go_out(session: Session, organisation: str, now: datetime, person: str | None = None) -> None:
+    """Let no session and no key, or none of the person's, act for an organisation any more."""
     mine = sessions.c.organisation_id == organisation
     query = update(sessions).where(mine if person is None else mine & (sessions.c.person_id == person))
     session.execute(query.values(organisation_id=""))
+    end_keys(session, organisation, now, person)
 
 
 def row_of(session: Session, organisation: str) -> Any:
@@ -127,7 +139,7 @@ def row_of(session: Session, organisation: str) -> Any:
     """
     row = session.execute(select(organisations).where(organisations.c.id == organisation)).first()
     if row is None:
-        raise _not_found(organisation)
+        raise no_organisation(organisation)
     return row
 
 
@@ -138,7 +150,7 @@ def inside(session: Session, actor: Actor, organisation: str) -> Actor:
         NotFound: they belong to no such organisation (code ``organisation-not-found``): the same as if there were none.
     """
     if not roles_of(session, actor.subject, organisation=organisation):
-        raise _not_found(organisation)
+        raise no_organisation(organisation)
     return structs.replace(actor, scopes=scopes_of(session, actor.subject, organisation=organisation), organisation=organisation)
 
 
@@ -204,7 +216,8 @@ def _member(identity: Identity, session: Session, organisation: str, person: str
     return Member(id=person, name=profile.name, email=profile.email if shows_email else "", roles=roles)
 
 
-def _not_found(organisation: str) -> NotFound:
+def no_organisation(organisation: str) -> NotFound:
+    """Return the answer to whoever asks for an organisation that is not there for them."""
     hint = "GET /api/organisations lists your own."
     return NotFound(f"There is no organisation {organisation}.", code="organisation-not-found", hint=hint)
 

@@ -139,13 +139,13 @@ def info_of(session: Session, row: Any) -> OrganisationInfo:
     return OrganisationInfo(id=row.id, name=row.name, created_at=row.created_at, **counts)
 
 
-def forget_organisation(session: Session, organisation: str) -> list[str]:
-    """Delete an organisation with its memberships, and return who belonged to it."""
+def forget_organisation(session: Session, organisation: str, now: datetime) -> list[str]:
+    """Delete an organisation with its memberships, revoke its keys, and return who belonged to it."""
     mine = memberships.c.organisation_id == organisation
     found = list(session.execute(select(memberships.c.person_id).distinct().where(mine)).scalars())
     session.execute(delete(memberships).where(mine))
     session.execute(delete(organisations).where(organisations.c.id == organisation))
-    go_out(session, organisation)
+    go_out(session, organisation, now)
     return found
 
 

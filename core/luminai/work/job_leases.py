@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Executable, String, bindparam, cast, insert, literal_column, select, update
+from sqlalchemy import Executable, String, bindparam, cast, func, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.types import UserDefinedType
 
@@ -67,6 +68,8 @@ _QUEUED: Final = jobs.c.state == literal_column("'queued'")
 _RUNNING: Final = jobs.c.state == literal_column("'running'")
 _PARKED: Final = jobs.c.state == literal_column("'parked'")
 _ATTEMPT: Final = insert(job_attempts)
+_RUNNING_OF: Final = select(jobs.c.plugin, jobs.c.action, func.count().label("count")).where(_RUNNING).group_by(jobs.c.plugin, jobs.c.action)
+_ONE_AT_A_TIME: Final = select(func.pg_advisory_xact_lock(7_305_118_823))
 
 
 class Claimed(Struct, frozen=True, kw_only=True):
@@ -123,9 +126,11 @@ def unwanted(session: Session, worker: str) -> list[str]:
     return list(session.execute(select(jobs.c.id).where(mine)).scalars())
 
 
-def is_ready(session: Session) -> bool:
-    """Tell whether a job waits for a worker; unlike ``claim`` this writes nothing."""
-    return session.execute(select(jobs.c.id).where(_QUEUED).limit(1)).first() is not None
+def running_everywhere(session: Session) -> Counter[str]:
+    """Return how many jobs run in all processes, by the full name of their action; no other claim that asks begins any until this unit has ended."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(_ONE_AT_A_TIME)
+    return Counter({f"{row.plugin}.{row.action}": row.count for row in session.execute(_RUNNING_OF)})
 
 
 def claim(
@@ -143,13 +148,7 @@ def claim(
     Args:
         admits: ``(plugin, action)``: whether there is room for this one too.
     """
-    taken: list[Any] = []
-    for row in rows:
-        if row.expires_at is not None and row.expires_at <= now:
-            settle(session, row.id, "expired", now)
-            continue
-        if admits(row.plugin, row.action):
-            taken.append(row)
+    taken = [row for row in rows if admits(row.plugin, row.action)]
     if not taken:
         return []
     token = secrets.token_hex(16)
@@ -181,6 +180,12 @@ def claim(
         )
         for row in taken
     ]
+
+
+def expire(session: Session, ids: Sequence[str], now: datetime) -> None:
+    """End those of ``ids`` that wait for a worker: their moment has passed."""
+    for job_id in session.execute(select(jobs.c.id).where(jobs.c.id.in_(ids), _QUEUED).with_for_update()).scalars().all():
+        settle(session, job_id, "expired", now)
 
 
 def finish(session: Session, vault: Vault, job: Claimed, ended: Ended, ran: Ran, now: datetime) -> None:

@@ -52,6 +52,10 @@ _ZERO: Final[dict[str, Any]] = {
     "error_code": "",
     "error": "",
 }
+_OUTLOOK: Final = select(
+    select(jobs.c.id).where(jobs.c.state == literal_column("'queued'")).exists(),
+    select(jobs.c.run_at).where(_IS_LATER).order_by(jobs.c.run_at).limit(1).scalar_subquery(),
+)
 _KNOWN: Final = select(jobs.c.id).where(jobs.c.plugin == bindparam("of"), jobs.c.action == bindparam("name"), jobs.c.once == bindparam("text"))
 
 
@@ -163,9 +167,13 @@ def promote(session: Session, now: datetime, *, most: int = 200) -> int:
 
 def next_moment(session: Session) -> datetime | None:
     """Return when the next job for a later moment is due."""
-    query = select(jobs.c.run_at).where(_IS_LATER).order_by(jobs.c.run_at).limit(1)
-    found: datetime | None = session.execute(query).scalar()
-    return found
+    return outlook(session)[1]
+
+
+def outlook(session: Session) -> tuple[bool, datetime | None]:
+    """Return whether a job waits for a worker, and when the next one for a later moment is due."""
+    is_ready, moment = session.execute(_OUTLOOK).one()
+    return bool(is_ready), moment
 
 
 def sweep(session: Session, now: datetime) -> None:

@@ -157,5 +157,6 @@ def test_usage__what_came_from_a_cache__is_input_too() -> None:
         there.answer = lambda _: whole({"content": [{"type": "text", "text": "yes"}], "stop_reason": "end_turn", "usage": used})
         reply = await TestFaults().provider(http, there.url).chat(TestFaults().request())
         assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.origin) == (1104, 5, "reported")
+        assert (reply.usage.cached_input_tokens, reply.usage.cache_write_tokens) == (1000, 100)
 
     run(work)

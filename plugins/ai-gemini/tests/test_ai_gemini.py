@@ -109,7 +109,7 @@ def test_reply__thoughts_and_tool_calls__are_told_apart_and_counted() -> None:
     thought = {"text": "Let me see.", "thought": True}
     call = {"functionCall": {"name": "weather", "args": {"city": "Oslo"}}}
     body = chunk(thought, {"text": "I look."}, call, reason="STOP", tokens=(7, 5))
-    body["usageMetadata"]["thoughtsTokenCount"] = 30
+    body["usageMetadata"] |= {"thoughtsTokenCount": 30, "cachedContentTokenCount": 4}
 
     async def work(there: Service, http: Any) -> None:
         there.answer = lambda _: whole(body)
@@ -117,6 +117,7 @@ def test_reply__thoughts_and_tool_calls__are_told_apart_and_counted() -> None:
         assert (reply.text, reply.end) == ("I look.", EndState.FINISHED)
         assert reply.tool_calls == (ToolCall("call_0", "weather", '{"city":"Oslo"}'),)
         assert (reply.usage.output_tokens, reply.usage.origin) == (35, "reported")
+        assert (reply.usage.reasoning_tokens, reply.usage.cached_input_tokens) == (30, 4)
 
     run(work)
 

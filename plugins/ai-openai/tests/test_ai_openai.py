@@ -198,3 +198,17 @@ def test_models__listed_by_the_service__join_those_of_the_settings(tmp_path: Pat
                 assert not models["m"].tools, "what the operator says about a model holds"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("cached", "thoughts", "told"), [(4, 3, (4, 3)), (None, None, (0, 0)), (8, -1, (0, 0)), (10**12, 6, (0, 0))])
+def test_usage__parts_are_told_when_they_can_be_parts(cached: int | None, thoughts: int | None, told: tuple[int, int]) -> None:
+    body = TestFaults().reply("Hello.", (7, 5))
+    body["usage"] |= {"prompt_tokens_details": {"cached_tokens": cached}, "completion_tokens_details": {"reasoning_tokens": thoughts}}
+
+    async def work(there: Service, http: Any) -> None:
+        there.answer = lambda _: whole(body)
+        reply = await TestFaults().provider(http, there.url).chat(TestFaults().request())
+        assert (reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.origin) == (7, 5, "reported")
+        assert (reply.usage.cached_input_tokens, reply.usage.reasoning_tokens) == told
+
+    run(work)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from paid_work import Person, Shop, open_shop
+from sqlalchemy import text
 
 from luminai import AIError, AIErrorKind, End, EndState, TextDelta, Usage
-from luminai.testing import Cut, Hang, ScriptedProvider
+from luminai.testing import Cut, Hang, ScriptedProvider, Wait
 
 PRODUCT = """
 product = "talk"
@@ -121,6 +124,50 @@ def test_turn__cancelled__is_paid_once_something_came(shop: Shop, ann: Person, s
 
     assert ann.states() == [charged]
     assert ann.has == (10 - charged[1], 0)
+
+
+async def begun(ann: Person, name: str) -> str:
+    """Ask, and return the turn's id once text has come."""
+    body = {"message": "Hello", "model": name}
+    async with ann.client.stream("POST", "/api/chat", json=body, headers={"accept": "text/event-stream"}) as answer:
+        raw = b""
+        while b"event: text" not in raw or not raw.endswith(b"\n\n"):
+            raw += await anext(answer.chunks)
+    return str(msgspec.json.decode(raw.split(b"data: ", 1)[1].split(b"\n", 1)[0])["turn_id"])
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_turn__of_a_hub_that_ends__is_paid_for_what_came(tmp_path: Path, is_lost: bool) -> None:
+    """Stopped: its process ends it. Lost: another process does, and the one that was taken for dead neither stores nor charges anything more."""
+    plugins = ("personas", "resonance", "knowledge", "ai-offline", "chat")
+    with open_shop(tmp_path, *plugins, product=PRODUCT, more_config={"chat": {"lease-seconds": 3}}) as shop:
+        ann = shop.person()
+        ann.give(10, product="talk")
+        turn = shop.run(begun(ann, model(shop, "so far", Wait(1.5), " and more", Hang())))
+
+        async def end() -> Any:
+            if is_lost:
+                database, kept = shop.hub.hub.database, text("SELECT 1 FROM chat__turn_slices WHERE turn_id = :id")
+                async with asyncio.timeout(30):
+                    while not await database.read(lambda session: session.execute(kept, {"id": turn}).first()):
+                        pass
+                taken = text("UPDATE chat__turns SET runner = 'gone' WHERE id = :id")
+                await database.write(lambda session: session.execute(taken, {"id": turn}))
+                shop.clock.advance(4)  # on PostgreSQL another process waits for the end of the lease
+            else:
+                await shop.hub.swap("chat")
+            async with asyncio.timeout(30):
+                while not (found := (await ann.client.request("GET", f"/api/chat/turns/{turn}")).json())["end_state"]:
+                    pass
+            return found
+
+        found = shop.run(end())
+        assert found["end_state"] == "cut"
+        assert ann.states() == [("settled", 3)]
+        assert ann.has == (7, 0)
+        (reply,) = [one for one in ann.ask("GET", f"/api/session/{found['session_id']}")["chat_history"] if one["role"] == "assistant"]
+        assert reply["content"] in ("so far", "so far and more")
+        assert shop.ask("POST", "/api/ledger/verify")["count"] == 0
 
 
 def test_turn__without_enough__is_402_and_stores_nothing(shop: Shop) -> None:

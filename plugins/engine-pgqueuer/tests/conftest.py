@@ -1,5 +1,5 @@
 """Services for the tests of the whole repository, used here."""
 
-from engines import _migrated
+from engines import _migrated, empty_postgres_url
 
-__all__ = ["_migrated"]
+__all__ = ["_migrated", "empty_postgres_url"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from engine_worlds import on_postgres, packages
+from engine_worlds import assert_reaches_silver, assert_waits_for_its_server, on_postgres, packages
 
 from luminai.testing import running_hub
 from luminai.testing.engine_suite import EngineContract, EngineWorld
@@ -26,6 +27,16 @@ class TestPgQueuer(EngineContract):
     def world(cls, _migrated: str) -> Iterator[EngineWorld]:
         with on_postgres(_migrated, config=CONFIG, engine="pgqueuer", search=packages()) as world:
             yield world
+
+
+@pytest.mark.postgres
+def test_check__reaches_silver(empty_postgres_url: str, tmp_path: Path) -> None:
+    assert_reaches_silver(tmp_path, "engine-pgqueuer", 'url = "env:ENGINE_URL"', {"ENGINE_URL": empty_postgres_url})
+
+
+@pytest.mark.postgres
+def test_database_away__is_degraded_and_goes_on_when_it_is_back(empty_postgres_url: str, tmp_path: Path) -> None:
+    assert_waits_for_its_server(tmp_path, "pgqueuer", CONFIG, "ENGINE_URL", empty_postgres_url)
 
 
 def test_package_is_missing__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 import redis
-from engine_worlds import on_postgres, packages
+from engine_worlds import assert_reaches_silver, assert_waits_for_its_server, on_postgres, packages
 
 from luminai.testing import running_hub
 from luminai.testing.engine_suite import EngineContract, EngineWorld
@@ -40,6 +41,22 @@ class TestSaq(EngineContract):
         with on_postgres(_migrated, lambda: flush(redis_url, queue), **given) as world:
             yield world
         flush(redis_url, queue)
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[str]:
+    """Return the name of a queue of this test alone."""
+    name = f"test-{uuid4().hex[:12]}"
+    yield name
+    flush(redis_url, name)
+
+
+def test_check__reaches_silver(redis_url: str, queue: str, tmp_path: Path) -> None:
+    assert_reaches_silver(tmp_path, "engine-saq", f'url = "env:ENGINE_REDIS"\nqueue = "{queue}"', {"ENGINE_REDIS": redis_url})
+
+
+def test_redis_away__is_degraded_and_goes_on_when_it_is_back(redis_url: str, queue: str, tmp_path: Path) -> None:
+    assert_waits_for_its_server(tmp_path, "saq", CONFIG.format(queue=queue), "ENGINE_REDIS", redis_url)
 
 
 def test_package_is_missing__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

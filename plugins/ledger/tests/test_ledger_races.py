@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,6 @@ from pathlib import Path
 import pytest
 from ledger_bank import Bank, bank
 
-from luminai.testing import postgres
 from luminai_ledger import Journal, Outcome, Result
 
 SPENDER = Path(__file__).parents[3] / "tests" / "ledger_spender.py"
@@ -30,7 +30,7 @@ async def each(bank: Bank, journals: list[Journal], *, together: bool) -> Counte
 
 @pytest.mark.parametrize("together", [True, False], ids=["group", "single"])
 def test_races__spend_what_is_there_and_no_more(together: bool) -> None:
-    callers = 100 if together or not postgres.server() else 50
+    callers = 100
 
     async def test() -> None:
         async with bank() as made:
@@ -48,14 +48,15 @@ def test_races__spend_what_is_there_and_no_more(together: bool) -> None:
     asyncio.run(test())
 
 
-def test_races__crossing_transfers_do_not_wait_in_a_circle() -> None:
+@pytest.mark.parametrize("count", [60, pytest.param(400, marks=pytest.mark.crash)])
+def test_races__crossing_transfers_do_not_wait_in_a_circle(count: int) -> None:
     async def test() -> None:
         async with bank() as made:
-            one, two = await made.wallet("one", 100), await made.wallet("two", 100)
-            ways = [(one, two) if number % 2 else (two, one) for number in range(60)]
+            one, two = await made.wallet("one", count), await made.wallet("two", count)
+            ways = [(one, two) if number % 2 else (two, one) for number in range(count)]
             crossing = [made.journal(f"c{number}", made.transfer(*way, 1)) for number, way in enumerate(ways)]
-            assert await each(made, crossing[:30], together=False) == {Result.OK: 30}
-            assert await each(made, crossing[30:], together=True) == {Result.OK: 30}
+            assert await each(made, crossing[::2], together=False) == {Result.OK: count // 2}
+            assert await each(made, crossing[1::2], together=True) == {Result.OK: count // 2}
             assert (await made.verify()).count == 0
 
     asyncio.run(test())
@@ -80,22 +81,17 @@ def test_submit__a_caller_that_leaves_hinders_nobody() -> None:
     asyncio.run(test())
 
 
-def spenders(url: str, folder: Path, processes: int, callers: int, tries: int, *, kill_after: float = 0.0) -> list[dict[str, int]]:
-    """Run processes that spend from one wallet; return what each counted. Killed ones count nothing."""
+def spenders(url: str, folder: Path, processes: int, callers: int, tries: int, *, kill: int | None = None) -> list[dict[str, int]]:
+    """Run processes that spend from one wallet; return what each counted. Those that are killed, once ``kill`` were asked for, count nothing."""
     arguments = [sys.executable, str(SPENDER), url, str(callers), str(tries)]
+    rest = [] if kill is None else [str(kill)]
     running = [
-        subprocess.Popen([*arguments, f"p{number}", str(folder / f"p{number}")], stdout=subprocess.PIPE, text=True, env=os.environ.copy())
+        subprocess.Popen([*arguments, f"p{number}", str(folder / f"p{number}"), *rest], stdout=subprocess.PIPE, text=True, env=os.environ.copy())
         for number in range(processes)
     ]
-    found = []
-    for process in running:
-        try:
-            said, _ = process.communicate(timeout=kill_after or 120)
-            found += [json.loads(line) for line in said.splitlines()[-1:]]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-    return found
+    said = [process.communicate(timeout=300)[0] for process in running]
+    assert {process.returncode for process in running} == {0 if kill is None else -signal.SIGKILL}
+    return [json.loads(line) for each in said for line in each.splitlines()[-1:]]
 
 
 async def prepared(url: str, folder: Path, minor: int) -> str:
@@ -121,19 +117,19 @@ def test_races__several_processes_share_a_wallet(processes: int, minor: int, tmp
     assert asyncio.run(left(own_postgres_url, tmp_path / "hub", wallet)) == 0
 
 
-@pytest.mark.crash
+@pytest.mark.parametrize("kills", [[150], pytest.param([100, 1000, 2500, 4000, 6000], marks=pytest.mark.crash)])
 @pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def test_crash__every_key_is_there_once_after_kills(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_crash__every_key_is_there_once_after_kills(engine: str, kills: list[int], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("own_postgres_url") if engine == "postgresql" else ""
     folder = tmp_path / "p0"  # also the hub's own: a killed process on SQLite leaves its file to the next
     wallet = asyncio.run(prepared(url, folder, 10**6))
-    for _ in range(5):
-        assert spenders(url, tmp_path, 1, 32, 10**6, kill_after=6.0) == []
+    for kill in kills:
+        assert spenders(url, tmp_path, 1, 32, 10**6, kill=kill) == []
 
     async def replay() -> Counter[Result]:
         """Ask for every key once more: what was written says so, and what was not is written now."""
         issued = list(dict.fromkeys((folder / "issued").read_text().split()))
-        assert len(issued) > 500
+        assert len(issued) > sum(kills)
         async with bank(folder=folder, database_url=url) as made:
             journals = [Journal(scope="spender", key=key, legs=(made.transfer(wallet, made.clearing, 1),)) for key in issued]
             outcomes = [one for start in range(0, len(journals), 500) for one in await made.ledger.submit(*journals[start : start + 500])]

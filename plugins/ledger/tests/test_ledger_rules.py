@@ -1,16 +1,20 @@
 """Whoever writes to the database directly, past the hub, is refused by the database itself; what gets through all the same is found."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ledger_bank import Bank, bank
+from postgres_roles import SERVING, asked, two_roles
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from luminai.testing import postgres
-from luminai_ledger import Guard
+from luminai_ledger import Account, Guard
 from luminai_ledger.journal import raw, raw_transfer_id
+from luminai_ledger.sealing import seal
+from luminai_ledger.verify import Verification
 
 NEW = """INSERT INTO ledger__transfers (seq, id, kind, debit, credit, amount, released, hold, code, reference, journal, legs, at,
     dr_debits_posted, dr_credits_posted, dr_debits_pending, dr_credits_pending,
@@ -110,6 +114,55 @@ def test_database__refuses_to_truncate() -> None:
                     await execute(made, f"TRUNCATE ledger__{table} CASCADE", {})
 
     asyncio.run(test())
+
+
+@pytest.mark.postgres
+def test_role_that_serves__adds_transfers_and_cannot_touch_what_is_written(own_postgres_url: str, tmp_path: Path) -> None:
+    async def fill(url: str, **more: Any) -> tuple[str, Verification]:
+        async with bank(database_url=url, folder=tmp_path / "hub", **more) as made:
+            if more:  # served as the other role
+                spend = made.journal("spent", made.transfer(Account(purpose="wallet", asset="EUR").id, made.clearing, 40))
+                (spent,) = await made.ledger.submit(spend)
+                assert spent.done
+                assert (
+                    await made.apply(made.journal("h2", made.hold(made.clearing, await made.wallet("new", 0), 5)), made.journal("v", made.void("h2")))
+                )[1].done
+                await seal(made.ctx)
+            else:
+                await made.apply(made.journal("h", made.hold(await made.wallet("wallet", 100), made.clearing, 30)))
+            return Account(purpose="wallet", asset="EUR").id, await made.verify()
+
+    forbidden, refused = "42501", "LG001"
+    with two_roles(own_postgres_url, tmp_path) as roles:
+        wallet, _ = asyncio.run(fill(roles.as_owner))
+        _, before = asyncio.run(fill(roles.as_app, settings=SERVING))
+        of_wallet = f"WHERE id = '\\x{raw(wallet).hex()}'"
+        attacks = {
+            f"UPDATE ledger__accounts SET credits_posted = 1000 {of_wallet}": forbidden,
+            f"UPDATE ledger__accounts SET overdraft = 1000 {of_wallet}": forbidden,
+            f"UPDATE ledger__accounts SET closed_at = 1 {of_wallet}": "23514",  # it may close accounts, but not this one, of which something is held
+            "DELETE FROM ledger__accounts": forbidden,
+            "UPDATE ledger__transfers SET amount = 1": forbidden,
+            "DELETE FROM ledger__transfers": forbidden,
+            "TRUNCATE ledger__transfers": forbidden,
+            "DELETE FROM ledger__holds": forbidden,
+            "UPDATE ledger__holds SET amount = 1": forbidden,
+            "INSERT INTO ledger__holds SELECT * FROM ledger__holds": forbidden,
+            "UPDATE ledger__seals SET digest = ''": forbidden,
+            "DELETE FROM ledger__reports": forbidden,
+            "INSERT INTO ledger__transfers SELECT * FROM ledger__transfers": "23505",
+            "INSERT INTO ledger__accounts (id, tenant, owner, purpose, asset, guard, overdraft, credits_posted, opened_at)"
+            " VALUES ('\\x00112233445566778899aabbccddeeff', '', '', 'rich', 'EUR', 1, 0, 5, 0)": refused,
+            "ALTER TABLE ledger__transfers DISABLE TRIGGER ALL": forbidden,
+            "DROP TRIGGER ledger__post ON ledger__transfers": forbidden,
+            "ALTER TABLE ledger__accounts DROP CONSTRAINT ledger__accounts_debit_guard_check": forbidden,
+            "SET LOCAL session_replication_role = replica": forbidden,
+            "CREATE TEMP TABLE ledger__accounts (id bytea)": forbidden,  # what the functions of triggers would take for the real one
+            "CREATE FUNCTION ledger__post() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'": forbidden,
+        }
+        assert {attack: asked(roles.as_app, attack)[-1] for attack in attacks} == attacks
+        _, after = asyncio.run(fill(roles.as_owner))
+    assert (before.count, after.count) == (0, 0)
 
 
 def test_verify__finds_what_was_changed_with_the_rules_off() -> None:

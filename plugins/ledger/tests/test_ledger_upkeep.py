@@ -48,6 +48,7 @@ def test_sweeper__voids_what_nobody_renewed() -> None:
     asyncio.run(test())
 
 
+@pytest.mark.shows("TL-05")
 def test_seals__cover_the_history_and_stand_in_the_audit_log() -> None:
     async def test() -> None:
         async with bank() as made:
@@ -100,6 +101,17 @@ def test_reconciliation__runs_every_day() -> None:
             assert reports
             newest = reports[0]["report"]["verification"]
             assert (newest["count"], newest["transfers"], newest["sealed_seq"]) == (0, 1, 1)
+
+    asyncio.run(test())
+
+
+def test_seal__by_several_at_once__seals_each_transfer_once() -> None:
+    async def test() -> None:
+        async with bank() as made:
+            await made.wallet("wallet", 100)
+            made_by = await asyncio.gather(*(seal(made.ctx) for _ in range(4)))
+            assert sum(made_by) == 1
+            assert ((await made.verify()).count, (await made.verify()).seals) == (0, 1)
 
     asyncio.run(test())
 

@@ -161,7 +161,6 @@ def test_too_many_requests__is_a_definite_no_for_now(tmp_path: Path) -> None:
     on_stripe(tmp_path, work)
 
 
-@pytest.mark.shows("TL-68")
 def test_connect__separate_charges_and_transfers__never_move_more_than_there_is(tmp_path: Path) -> None:
     async def work(provider: Any, twin: StripeTwin, _: Any) -> None:
         account = await provider.ensure_party(Party(reference="farm", kind="account", country="DE"), key="p")

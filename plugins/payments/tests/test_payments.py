@@ -39,6 +39,17 @@ class Shop:
     async def refund(self, payment: Any, amount: int | None = None) -> Any:
         return await self.operator.request("POST", "/api/payments/refund", json={"payment": payment["id"], "amount": amount})
 
+    async def token(self, method: str) -> tuple[bytes, str]:
+        """Return a stored method's token as the database has it, and as the person's key opens it."""
+        from sqlalchemy import text
+
+        hub, place = self.hub.hub, f"payments__methods.token:{method}"
+        query = text("SELECT token FROM payments__methods WHERE id = :method")
+        sealed: bytes = await hub.database.read(lambda session: session.execute(query, {"method": method}).scalar_one())
+        vault = hub.generation.loaded("payments").context.vault
+        opened = await hub.database.read(lambda session: vault.open(session, subject="user_ada", place=place, sealed=sealed))
+        return sealed, opened.decode()
+
     async def advance(self, seconds: int) -> None:
         """Move both clocks on, and let what is due run."""
         await self.hub.advance(seconds)
@@ -105,6 +116,10 @@ def test_method__stored__pays_is_listed_without_its_token_and_removed() -> None:
         method = added.json()["id"]
         (listed,) = (await shop.person.request("GET", "/api/payments/methods")).json()["items"]
         assert (listed["id"], "token" in listed) == (method, False)
+        number = await shop.person.request("POST", "/api/payments/methods", json={"kind": "card", "number": "4242424242424242"})
+        assert number.status == 400, "a card's number is no field"
+        sealed, token = await shop.token(method)
+        assert token.encode() not in sealed
         paid = await shop.charge(700, method)
         assert paid["status"] == "captured"
         assert [one["id"] for one in (await shop.person.request("GET", "/api/payments/history")).json()["items"]] == [paid["id"]]
@@ -432,5 +447,44 @@ def test_list__with_a_payment_that_the_provider_cannot_tell_yet__waits_for_it() 
         assert await shop.incidents() == []
         await shop.advance(1200)
         assert ((await shop.show(paid))["status"], await shop.incidents()) == ("captured", [])
+
+    in_shop(work)
+
+
+def test_payment__settled_while_its_event_is_looked_at__is_not_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    from luminai_payments.inbox import Inbox
+
+    async def work(shop: Shop) -> None:
+        paid = await shop.charge(method="card_answer_lost")
+        adopt = Inbox._adopt
+
+        async def overtaken(inbox: Inbox, told: Any) -> str:
+            await shop.hub.advance(60)
+            assert (await shop.repair())["open"] == 0
+            return await adopt(inbox, told)
+
+        monkeypatch.setattr(Inbox, "_adopt", overtaken)
+        assert (await shop.reconcile())["complete"]
+        assert await shop.incidents() == []
+        assert (await shop.show(paid))["status"] == "captured"
+
+    in_shop(work)
+
+
+def test_event__of_a_payment_behind_many_open_ones__waits_until_they_are_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("luminai_payments.inbox.MAX_ADOPTABLE", 2)
+
+    async def work(shop: Shop) -> None:
+        lost = await shop.charge(method="card_answer_lost")
+        for _ in range(3):
+            await shop.charge(method="card_never_arrived")
+        assert not (await shop.reconcile())["complete"]
+        assert await shop.incidents() == []
+        for _ in range(2):
+            await shop.advance(3600)
+            await shop.repair()
+        assert (await shop.reconcile())["complete"]
+        assert await shop.incidents() == []
+        assert (await shop.show(lost))["status"] == "captured"
 
     in_shop(work)

@@ -1,12 +1,13 @@
-"""How old the newest backup is."""
+"""When backups were made: how old the newest one is, and which one is of a moment."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from luminai.contracts.errors import NotFound
 from luminai.contracts.runtime import Health, HealthState
-from luminai.data.backup.create import SUFFIX
+from luminai.data.backup.create import OWN_NAME, SUFFIX, file_name
 
 
 def newest(folder: Path) -> datetime | None:
@@ -23,3 +24,17 @@ def age_of(folder: Path, now: datetime, longest: timedelta) -> Health:
     if now - last > longest:
         return Health(HealthState.DEGRADED, f"The last backup is {(now - last) / timedelta(hours=1):.0f} hours old. Run `luminai backup create`.")
     return Health(HealthState.OK)
+
+
+def as_of(folder: Path, moment: datetime) -> Path:
+    """Return the newest backup of a folder that was made at ``moment`` or before, by its name; names of people's own tell no time.
+
+    Raises:
+        NotFound: there is none so old (code ``no-backup-then``).
+    """
+    found = sorted(path.name for path in folder.iterdir() if OWN_NAME.match(path.name)) if folder.is_dir() else []
+    before = [name for name in found if name <= file_name(moment.astimezone(UTC))]
+    if not before:
+        hint = f"The oldest one is {found[0]}." if found else "The folder has none that is named by its time."
+        raise NotFound(f"There is no backup of {moment.isoformat()} or before.", code="no-backup-then", hint=hint)
+    return folder / before[-1]

@@ -73,8 +73,10 @@ def provider_error(error: Any, *, status: int = 0, retry_after: float | None = N
 
     Args:
         error: A text, or an object with ``type``, ``code`` or ``status``.
+        status: Of the answer; 0 for one that was said to be good: then the code is ``error-in-answer``.
     """
     given = error if isinstance(error, dict) else {}
+    told = "" if status else "error-in-answer"
     names = [name for key in ("code", "type", "status") if isinstance(name := given.get(key), str) and _NAME.fullmatch(name)]
     if not status and isinstance(code := given.get("code"), int) and 400 <= code <= 599:
         status = code
@@ -85,7 +87,7 @@ def provider_error(error: Any, *, status: int = 0, retry_after: float | None = N
     if retry_after is None and kind is AIErrorKind.RATE:
         retry_after = _delay(given)
     shown = f"status {status}" if status else "an error in place of an answer"
-    return AIError(kind, f"the provider answered {shown}{f' ({names[0]})' if names else ''}", retry_after=retry_after)
+    return AIError(kind, f"the provider answered {shown}{f' ({names[0]})' if names else ''}", retry_after=retry_after, code=told)
 
 
 def unreachable(error: HubError) -> AIError:
@@ -101,7 +103,7 @@ def unreachable(error: HubError) -> AIError:
 
 def unreadable() -> AIError:
     """Return the error for an answer that is not of the dialect."""
-    return AIError(AIErrorKind.UPSTREAM, "the provider answered something that cannot be read")
+    return AIError(AIErrorKind.UPSTREAM, "the provider answered something that cannot be read", code="unreadable")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

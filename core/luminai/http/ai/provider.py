@@ -235,7 +235,7 @@ class HttpAIProvider:
             if is_open and error.code == "outbound-failed":
                 failure = _Cut()
             elif is_open and error.code == "outbound-too-large":
-                failure = AIError(AIErrorKind.UPSTREAM, "the reply is larger than may be")
+                failure = AIError(AIErrorKind.UPSTREAM, "the reply is larger than may be", code="too-large")
             self._note(failure)
             raise failure from None
 
@@ -273,18 +273,18 @@ class _Cut(AIError):
     """The connection broke within an answer."""
 
     def __init__(self) -> None:
-        super().__init__(AIErrorKind.UPSTREAM, "the connection ended before the model said that it was done")
+        super().__init__(AIErrorKind.UPSTREAM, "the connection ended before the model said that it was done", code="cut")
 
 
 def _end(reader: ChatReader, failure: AIError | None) -> End:
     """Return how a reply that had begun ended: the model's own word, or what happened instead of one."""
     if reader.state is not None:
-        return End(state=reader.state, usage=reader.usage(), reason=reader.reason)
+        return End(state=reader.state, usage=reader.usage(), reason=reader.reason, code="wrong-count" if reader.is_miscounted else "")
     if isinstance(failure, _Cut):
         state = EndState.CUT
     else:
         state = EndState.STALLED if failure is not None and failure.kind is AIErrorKind.TIMEOUT else EndState.FAILED
-    return End(state=state, usage=reader.usage(), reason=str(failure))
+    return End(state=state, usage=reader.usage(), reason=str(failure), code=failure.code if failure is not None else "")
 
 
 async def _body(answer: HttpStream) -> bytes:

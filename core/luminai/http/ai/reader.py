@@ -29,6 +29,7 @@ class ChatReader:
         has_moved: The piece brought something that is no content yet: part of a tool call, a thought.
         input_tokens: As reported; None when nothing is reported.
         output_tokens: Same, of all that was generated, thoughts included.
+        cached_input_tokens, cache_write_tokens, reasoning_tokens: As in ``Usage``, as reported; None when nothing is.
     """
 
     def __init__(self, request: ChatRequest) -> None:
@@ -39,6 +40,9 @@ class ChatReader:
         self.has_moved = False
         self.input_tokens: int | None = None
         self.output_tokens: int | None = None
+        self.cached_input_tokens: int | None = None
+        self.cache_write_tokens: int | None = None
+        self.reasoning_tokens: int | None = None
         self._bytes = 0
         self._asked: dict[int, _Asked] = {}
 
@@ -90,6 +94,12 @@ class ChatReader:
             if one.name
         ]
 
+    @property
+    def is_miscounted(self) -> bool:
+        """Whether figures were reported that cannot be."""
+        told = [count for count in (self.input_tokens, self.output_tokens) if count is not None]
+        return any(_possible(count) is None for count in told) or (self.output_tokens == 0 and bool(self._bytes))
+
     def usage(self) -> Usage:
         """Return the tokens as reported when the model ended by itself and the figures can be; else an estimate of what was really seen.
 
@@ -97,8 +107,16 @@ class ChatReader:
         """
         seen = _estimate(self._bytes)
         reported_in, reported_out = _possible(self.input_tokens), _possible(self.output_tokens)
-        if self.state is not None and reported_in is not None and reported_out is not None and (reported_out or not seen):
-            return Usage(input_tokens=reported_in, output_tokens=reported_out, origin="reported")
+        if self.state is not None and reported_in is not None and reported_out is not None and not self.is_miscounted:
+            cached = _part(self.cached_input_tokens, reported_in)
+            return Usage(
+                input_tokens=reported_in,
+                output_tokens=reported_out,
+                origin="reported",
+                cached_input_tokens=cached,
+                cache_write_tokens=_part(self.cache_write_tokens, reported_in - cached),
+                reasoning_tokens=_part(self.reasoning_tokens, reported_out),
+            )
         if reported_in is None or not reported_in:
             reported_in = _estimate(sum(len(one.content.encode(errors="replace")) for one in self.request.messages))
         return Usage(input_tokens=reported_in, output_tokens=max(seen, reported_out or 0), origin="estimated")
@@ -118,3 +136,8 @@ def _estimate(size: int) -> int:
 
 def _possible(count: int | None) -> int | None:
     return count if count is not None and 0 <= count <= MAX_TOKENS else None
+
+
+def _part(count: int | None, whole: int) -> int:
+    """Return a reported part of ``whole``; 0 when it cannot be one: then all of it costs what the whole costs."""
+    return count if count is not None and 0 <= count <= whole else 0

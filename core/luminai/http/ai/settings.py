@@ -19,6 +19,7 @@ class NamedModel(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unkno
     )
     title: Annotated[str, Meta(max_length=200, description="Name for people.")] = ""
     tools: Annotated[bool, Meta(description="Whether it calls tools.")] = True
+    structured: Annotated[bool, Meta(description="Whether the service itself makes replies keep to a schema.")] = False
     context_tokens: Annotated[int, Meta(ge=0, le=100_000_000, description="Largest input plus output, 0 when unknown.")] = 0
     max_output_tokens: Annotated[int, Meta(ge=0, le=100_000_000, description="Largest output, 0 when unknown.")] = 0
     embedding_dimensions: Annotated[int, Meta(ge=0, le=65_536, description="Length of its vectors, 0 when unknown.")] = 0
@@ -30,6 +31,7 @@ class NamedModel(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unkno
             kinds=frozenset(self.kinds),
             title=self.title or self.id,
             tools=self.tools and "chat" in self.kinds,
+            structured=self.structured,
             context_tokens=self.context_tokens,
             max_output_tokens=self.max_output_tokens,
             embedding_dimensions=self.embedding_dimensions,

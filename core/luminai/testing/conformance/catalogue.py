@@ -48,7 +48,7 @@ _BRONZE: Final = (
     Rule(
         id="B04",
         level=Level.BRONZE,
-        title="Its import takes less than 500 ms and does nothing",
+        title="Its import takes less than 500 ms of processor time and does nothing",
         reason="A hub imports all its plugins at each start, and must be able to look at one without effects.",
         fix="Move work into `start`, and slow imports into the functions that need them.",
         check=import_rule.import_is_quick_and_quiet,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ SUITES: Final = {
     "payment_providers": "PaymentContract",
     "storage_backends": "StorageContract",
 }
+_NOT_FOUND: Final = re.compile(r'module named "([\w.]+)"')
 SUBJECT_VARIABLE: Final = "LUMINAI_CONFORMANCE_SUBJECT"
 """Names the file that tells the process of the suites what to test."""
 
@@ -91,5 +93,8 @@ def types_are_strict(subject: Subject) -> str:
     done = subprocess.run(command, cwd=folder.parent, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - mypy on the plugin
     if done.returncode:
         found = [line for line in (done.stdout + done.stderr).splitlines() if ": error:" in line] or [done.stderr.strip()[-300:]]
+        if all("[import-not-found]" in line for line in found):
+            modules = sorted({named[1] for line in found if (named := _NOT_FOUND.search(line))})
+            raise CannotTell(f"mypy finds no {', '.join(modules)}: install the plugin with its extras")
         raise RuleBroken(f"{len(found)} errors, first: {found[0]}")
     return "mypy --strict finds nothing"

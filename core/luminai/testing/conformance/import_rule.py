@@ -13,6 +13,8 @@ from luminai.testing.conformance.rules import RuleBroken
 from luminai.testing.conformance.subject import Subject
 
 MOST_MS = 500
+"""Of processor time: how busy the machine is otherwise is not the plugin's fault."""
+MOST_WAIT_MS = 5000
 TRIES = 3
 _PROBE = """
 import json, os, sys, threading, time
@@ -37,23 +39,24 @@ def watch(event, arguments):
         seen.append(f"{event} {' '.join(map(repr, arguments))[:120]}")
 sys.addaudithook(watch)
 module, _, attribute = sys.argv[1].partition(":")
-began = time.perf_counter()
+began, worked = time.perf_counter(), time.process_time()
 error = ""
 try:
     __import__(module)
     getattr(sys.modules[module], attribute or "Plugin")
 except BaseException as raised:
     error = f"{type(raised).__name__}: {raised}"
-ms = (time.perf_counter() - began) * 1000
+took_ms, ms = (time.perf_counter() - began) * 1000, (time.process_time() - worked) * 1000
 watching = False
 threads = [thread.name for thread in threading.enumerate() if thread not in before]
-print("\\n" + json.dumps({"ms": ms, "seen": seen, "threads": threads, "error": error}), flush=True)
+print("\\n" + json.dumps({"ms": ms, "took_ms": took_ms, "seen": seen, "threads": threads, "error": error}), flush=True)
 os._exit(0)
 """
 
 
 class _Seen(Struct):
     ms: float
+    took_ms: float
     seen: list[str]
     threads: list[str]
     error: str
@@ -67,10 +70,12 @@ def import_is_quick_and_quiet(subject: Subject) -> str:
         wrong = [seen.error] if seen.error else [*dict.fromkeys(seen.seen), *(f"it starts the thread {name}" for name in seen.threads)]
         if wrong:
             raise RuleBroken("; ".join(wrong[:5]))
+        if seen.took_ms - seen.ms > MOST_WAIT_MS:
+            raise RuleBroken(f"it waits for {(seen.took_ms - seen.ms) / 1000:.1f} s")
         best = min(best, seen.ms)
         if best < MOST_MS:
-            return f"{best:.0f} ms beside what the hub has loaded already"
-    raise RuleBroken(f"{best:.0f} ms at best of {TRIES}, at most {MOST_MS}")
+            return f"{best:.0f} ms of processor time beside what the hub has loaded already"
+    raise RuleBroken(f"{best:.0f} ms of processor time at best of {TRIES}, at most {MOST_MS}")
 
 
 def _import(subject: Subject) -> _Seen:

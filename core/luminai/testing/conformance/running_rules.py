@@ -34,6 +34,8 @@ def comes_up_alone(subject: Subject) -> str:
     if loaded is None:
         if _names(status) or _policies(status):
             raise CannotTell(f"the hub refuses its names or routes: {status.reason}")
+        if status.code == "module-missing":
+            raise CannotTell(f"{status.reason} {status.remedy}")
         causes = "; ".join((*status.causes, *(item.detail for item in status.errors)))
         raise RuleBroken(f"{status.state} at {status.phase}: {status.reason}" + (f" ({causes})" if causes else ""))
     others = ", ".join(subject.requires)

@@ -131,7 +131,9 @@ class Reader(ChatReader):
         if figures is None:
             return
         if figures.input_tokens is not None:
-            cached = (figures.cache_creation_input_tokens or 0) + (figures.cache_read_input_tokens or 0)
-            self.input_tokens = max(figures.input_tokens + cached, self.input_tokens or 0)
+            written, cached = figures.cache_creation_input_tokens or 0, figures.cache_read_input_tokens or 0
+            self.input_tokens = max(figures.input_tokens + written + cached, self.input_tokens or 0)
+            self.cached_input_tokens = max(cached, self.cached_input_tokens or 0)
+            self.cache_write_tokens = max(written, self.cache_write_tokens or 0)
         if figures.output_tokens is not None:
             self.output_tokens = figures.output_tokens

@@ -56,6 +56,7 @@ class Figures(Struct, rename="camel"):
     prompt_token_count: int | None = None
     candidates_token_count: int | None = None
     thoughts_token_count: int | None = None
+    cached_content_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
 
 
@@ -92,6 +93,7 @@ class Reader(ChatReader):
         if (figures := chunk.usage_metadata) is not None:
             self.input_tokens = _sum(figures.prompt_token_count, figures.tool_use_prompt_token_count)
             self.output_tokens = _sum(figures.candidates_token_count, figures.thoughts_token_count)
+            self.cached_input_tokens, self.reasoning_tokens = figures.cached_content_token_count, figures.thoughts_token_count
         if not chunk.candidates:
             if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason and self.state is None:
                 self.state, self.reason = EndState.FILTERED, "the provider did not let the prompt pass"

@@ -58,11 +58,20 @@ class Choice(Struct):
     finish_reason: str | None = None
 
 
+class Parts(Struct):
+    """Of the tokens used."""
+
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
 class Figures(Struct):
     """Tokens used."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: Parts | None = None
+    completion_tokens_details: Parts | None = None
 
 
 class Chunk(Struct):
@@ -89,6 +98,10 @@ class Reader(ChatReader):
             raise provider_error(chunk.error)
         if chunk.usage is not None:
             self.input_tokens, self.output_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+            if chunk.usage.prompt_tokens_details is not None:
+                self.cached_input_tokens = chunk.usage.prompt_tokens_details.cached_tokens
+            if chunk.usage.completion_tokens_details is not None:
+                self.reasoning_tokens = chunk.usage.completion_tokens_details.reasoning_tokens
         if not chunk.choices:
             return ()
         choice = chunk.choices[0]

@@ -1,12 +1,16 @@
-"""Conversations: the service that opens turns, for plugins that show a chat of their own."""
+"""Conversations: the service that opens turns, for plugins that show a chat of their own, what ``guard.turn`` decides on (``Subject``), and what
+plugins put into turns.
+"""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from luminai_chat.extension import ChatTool, ContextItem, ContextSource
     from luminai_chat.schemas import ChatAnswer, ChatAsk
-    from luminai_chat.service import Chat
+    from luminai_chat.service import Chat, Subject
 
-__all__ = ["Chat", "ChatAnswer", "ChatAsk"]
+__all__ = ["Chat", "ChatAnswer", "ChatAsk", "ChatTool", "ContextItem", "ContextSource", "Subject"]
+_MODULES: Final = {"Chat": "service", "ChatAnswer": "schemas", "ChatAsk": "schemas", "Subject": "service"}
 
 
 def __getattr__(name: str) -> Any:  # lazy: the command's module must not pay for the database
@@ -14,4 +18,4 @@ def __getattr__(name: str) -> Any:  # lazy: the command's module must not pay fo
         raise AttributeError(name)
     from importlib import import_module
 
-    return getattr(import_module("luminai_chat.service" if name == "Chat" else "luminai_chat.schemas"), name)
+    return getattr(import_module(f"luminai_chat.{_MODULES.get(name, 'extension')}"), name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy.orm import Session
 
 from luminai import EndState, Held, HubError, PluginContext, Work, WorkFailure
 from luminai_chat.config import ChatConfig
-from luminai_chat.store import Said
 from luminai_chat.turn import Outcome, Turn
 
 ACTION: Final = "chat.turn"
@@ -28,11 +27,11 @@ class Charges:
         self._config: ChatConfig = ctx.config
         self._lease = self._config.total_seconds + SPARE_SECONDS
 
-    def hold(self, session: Session, turn: Turn, history: Sequence[Said]) -> Held | None:
-        """Hold what the turn may cost at first, in the unit that stores the question. Raises as ``Metering.hold``."""
+    def hold(self, session: Session, turn: Turn, characters: int) -> Held | None:
+        """Hold what the turn may cost at first, in the unit that stores it; ``characters`` were said before. Raises as ``Metering.hold``."""
         if not self._ctx.metering.is_on:
             return None
-        signs = min(sum(len(said.content) for said in history), self._config.history_characters) + len(turn.ask.message)
+        signs = min(characters, self._config.history_characters) + len(turn.ask.message)
         quantities = {"input_tokens": signs // SIGNS_A_TOKEN + 1, "output_tokens": SLICE}
         work = Work(action=ACTION, key=turn.id, subject=turn.subject, model=turn.full_model, quantities=quantities, lease=self._lease)
         return self._ctx.metering.hold(session, work)
@@ -45,7 +44,8 @@ class Charges:
         covered = (tokens // SLICE + 1) * SLICE
         quantities: Mapping[str, int] = {"output_tokens": covered}
         try:
-            await self._ctx.db.as_subject(turn.subject).write(lambda session: self._ctx.metering.extend(session, held, quantities, lease=self._lease))
+            db = self._ctx.db.as_subject(turn.subject)
+            await db.write(lambda session: self._ctx.metering.extend(session, held, quantities, lease=self._lease), isolation="read-committed")
         except HubError as refused:
             if refused.status >= 500:
                 raise
@@ -64,19 +64,16 @@ class Charges:
         else:
             self._ctx.metering.release(session, turn.held, failure)
 
-    async def drop(self, turn: Turn, failure: WorkFailure) -> None:
-        """Release the hold of a turn of which nothing was stored; what goes wrong here is put right when the lease runs out."""
-        held = turn.held
-        if held is None:
-            return
-        try:
-            await self._ctx.db.as_subject(turn.subject).write(lambda session: self._ctx.metering.release(session, held, failure))
-        except Exception:
-            self._ctx.log.exception("chat.turn.not-released", extra={"turn": turn.id})
+    def drop(self, session: Session, turn: Turn, failure: WorkFailure) -> None:
+        """Release the hold of a turn of which nothing is stored."""
+        if turn.held is not None:
+            self._ctx.metering.release(session, turn.held, failure)
 
 
 def _failure(outcome: Outcome) -> WorkFailure | None:
     """Return why a turn gave nothing that is to be paid for, None when it did. What a person cut off after it had begun was given."""
+    if outcome.is_interrupted:  # the hub ended it: what people have is theirs, and paid for
+        return None if outcome.text else WorkFailure.CRASHED
     if outcome.end in (EndState.FILTERED, EndState.CANCELLED):
         free = WorkFailure.REFUSED if outcome.end is EndState.FILTERED else WorkFailure.ABORTED
         return None if outcome.text else free

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
-from luminai import Channel, Decision, EraseReport, EventType, ExportItem, HealthCheck, PluginContext, Service, hookimpl
+from luminai import Channel, Decision, EraseReport, EventType, ExportItem, ExtensionPoint, HealthCheck, PluginContext, Service, hookimpl
 from luminai_chat import privacy
 from luminai_chat.config import ChatConfig
+from luminai_chat.events import TurnClosed, TurnOpened
+from luminai_chat.extension import ChatTool, ContextSource
 from luminai_chat.models import metadata
 from luminai_chat.routes import handlers
-from luminai_chat.service import Chat, TurnClosed, TurnOpened
+from luminai_chat.service import Chat
+from luminai_chat.turn_routes import turn_handlers
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
@@ -60,13 +63,27 @@ class Plugin:
 
     @hookimpl
     async def start(self, ctx: PluginContext) -> None:
-        """Begin to seal what an earlier release stored plainly."""
-        ctx.spawn(ctx.service(Chat).seal_old_rows(), name="seal-old-rows")
+        """Keep turns, close those that were lost, and seal what an earlier release stored plainly."""
+        ctx.service(Chat).start()
+
+    @hookimpl
+    async def stop(self, ctx: PluginContext) -> None:
+        """End what runs, keeping what was generated."""
+        await ctx.service(Chat).stop()
+
+    @hookimpl
+    def extension_points(self) -> Sequence[ExtensionPoint]:
+        """Let other plugins bring context and tools."""
+        return [
+            ExtensionPoint(name="context", type=ContextSource, summary="Texts that a reply may rest on."),
+            ExtensionPoint(name="tool", type=ChatTool, summary="Functions that a model may ask for, once the operator lists them."),
+        ]
 
     @hookimpl
     def routes(self, ctx: PluginContext) -> Sequence[Any]:
         """Offer asking, following, reading."""
-        return handlers(ctx, ctx.service(Chat))
+        found = ctx.service(Chat)
+        return [*turn_handlers(found), *handlers(ctx)]
 
     @hookimpl
     async def export_subject(self, ctx: PluginContext, subject: str) -> AsyncIterator[ExportItem]:

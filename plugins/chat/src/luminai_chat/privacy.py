@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import delete, func, select
+from sqlalchemy import Table, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
 from luminai import EraseReport, ExportItem, PluginContext
-from luminai_chat.models import messages, resonance, sessions
+from luminai_chat.models import messages, resonance, sessions, turn_approvals, turn_slices, turns
 from luminai_chat.sealed import open_body, open_title
 
 PAGE: Final = 100
@@ -28,11 +28,17 @@ async def export(ctx: PluginContext, subject: str) -> AsyncIterator[ExportItem]:
                     yield ExportItem("message", message)
                 newest = page[-1]["id"]
         last = found[-1]["id"]
+    for name, table in (("turn", turns), ("approval", turn_approvals)):  # what turns said stands in the messages
+        key: tuple[str, ...] = ()
+        while rows := await ctx.db.as_subject(subject).read(_rows_behind(table, subject, key)):
+            for row in rows:
+                yield ExportItem(name, row)
+            key = tuple(rows[-1][column.name] for column in table.primary_key)
 
 
 async def erase(ctx: PluginContext, subject: str, *, dry_run: bool) -> EraseReport:
     """Delete every session of the subject with everything in it, or count the rows."""
-    tables = [(table, table.c.subject == subject) for table in (resonance, messages, sessions)]
+    tables = [(table, table.c.subject == subject) for table in (turn_approvals, turn_slices, turns, resonance, messages, sessions)]
 
     def count(session: Session) -> dict[str, int]:
         return {str(table.name): session.execute(select(func.count()).select_from(table).where(which)).scalar_one() for table, which in tables}
@@ -46,6 +52,15 @@ async def erase(ctx: PluginContext, subject: str, *, dry_run: bool) -> EraseRepo
     mine = ctx.db.as_subject(subject)
     counted = await (mine.read(count) if dry_run else mine.write(remove, timeout=120))
     return EraseReport(erased={name: rows for name, rows in counted.items() if rows})
+
+
+def _rows_behind(table: Table, subject: str, key: tuple[str, ...]) -> Any:
+    columns = list(table.primary_key)
+    shown = [column for column in table.c if column.info.get("data") != "sensitive" and column.name not in ("subject", "runner", "lease_until")]
+    query = select(*shown).where(table.c.subject == subject).order_by(*columns).limit(PAGE)
+    if key:
+        query = query.where(tuple_(*columns) > tuple_(*key))
+    return lambda session: [dict(row._mapping) for row in session.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def _sessions_behind(ctx: PluginContext, subject: str, last: str) -> Any:

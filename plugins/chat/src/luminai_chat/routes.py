@@ -1,56 +1,21 @@
-"""HTTP: ask, follow, cancel, read and delete."""
+"""HTTP: read and delete conversations."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
-import msgspec
-from litestar import Request, Response, delete, get, post
-from litestar.params import FromPath, HeaderParameter, JSONBody
-from litestar.response import Stream
-from msgspec import Struct
+from litestar import Request, delete, get
+from litestar.params import FromPath
 
-from luminai import Page, PluginContext, Problem, actor_of, client_address, log_field, page_cursor, page_limit, policy, signed_in
-from luminai_chat import store
-from luminai_chat.schemas import ChatAsk, SessionSummary, SessionView
+from luminai import Page, PluginContext, page_cursor, page_limit, policy, signed_in
+from luminai_chat import store, turn_rows
+from luminai_chat.schemas import SessionSummary, SessionView
 from luminai_chat.sealed import open_title
-from luminai_chat.service import Chat, TurnFailed, whole
-from luminai_chat.turn_log import TurnLog
-
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255)]
 
 
-class Cancelled(Struct):
-    """A turn was told to end."""
-
-    turn_id: str
-    state: str = "cancelling"
-
-
-def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
-    """Return the route handlers over ``chat``."""
-
-    @post("/api/chat", opt=policy("chat:write", anonymous=True, limit="playground", keyed=False), status_code=200)
-    async def ask(request: Request[Any, Any, Any], data: JSONBody[ChatAsk], idempotency_key: Key = None) -> Response[Any]:
-        """Ask. The answer is JSON, or a stream of events with `Accept: text/event-stream`."""
-        log = await chat.open(data, actor=actor_of(request), address=client_address(request), idempotency_key=idempotency_key)
-        if "text/event-stream" in request.headers.get("accept", ""):
-            return Stream(_server_events(log), media_type="text/event-stream", headers=STREAM_HEADERS)
-        try:
-            answer = await whole(log)
-        except TurnFailed as failed:
-            problem: Problem = failed.problem
-            return Response(msgspec.json.encode(problem), status_code=problem.status, media_type="application/problem+json")
-        log_field(request, "R", answer.R)
-        return Response(msgspec.json.encode(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
-
-    @post("/api/chat/turns/{turn_id:str}/cancel", opt=policy("chat:write", anonymous=True), status_code=202)
-    async def cancel(request: Request[Any, Any, Any], turn_id: FromPath[str]) -> Cancelled:
-        """End a running turn; what was generated is kept."""
-        chat.cancel(turn_id, actor_of(request), client_address(request))
-        return Cancelled(turn_id)
+def handlers(ctx: PluginContext) -> Sequence[Any]:
+    """Return the route handlers of conversations."""
 
     @get("/api/sessions", opt=policy("chat:read"))
     async def list_sessions(request: Request[Any, Any, Any], limit: page_limit = 20, cursor: page_cursor = None) -> Page[SessionSummary]:
@@ -75,6 +40,7 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
                 "created_at": row.created_at,
                 "updated_at": row.updated_at,
                 "messages": row.messages,
+                "running_turns": turn_rows.running_turns(session, subject, session_id),
             }
             following = found[limit - 1].id if len(found) > limit else None
             return SessionView(
@@ -98,13 +64,4 @@ def handlers(ctx: PluginContext, chat: Chat) -> Sequence[Any]:
 
         await ctx.db.write(unit)
 
-    return [ask, cancel, list_sessions, show_session, delete_session]
-
-
-async def _server_events(log: TurnLog) -> AsyncIterator[bytes]:
-    """Yield a turn's log as server-sent events, with a comment every 15 s of silence."""
-    async for event in log.follow():
-        if event is None:
-            yield b": still here\n\n"
-        else:
-            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (event.id, event.kind.encode(), msgspec.json.encode(event.data))
+    return [list_sessions, show_session, delete_session]

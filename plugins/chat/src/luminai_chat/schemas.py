@@ -86,7 +86,9 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):
-    """A whole reply. In the playground ``session_id`` and ``message_id`` are null: nothing was saved."""
+    """A whole reply. In the playground ``session_id`` and ``message_id`` are null: nothing was saved. ``continues`` is the message that ``response``
+    goes on from, and ``trace`` what became of the call on its way, where a gateway tells.
+    """
 
     session_id: str | None
     message_id: str | None
@@ -105,6 +107,35 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
     playground: bool
     latency_ms: float
     timestamp: datetime
+    continues: str | None = None
+    trace: Any = None
+
+
+class ContinueAsk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Go on with a reply that broke off; ``model`` may be another than before."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person's answer to an event ``approval``: ``digest`` is that event's, and stands for exactly its tool and arguments."""
+
+    digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    allow: bool
+
+
+class TurnView(Struct, frozen=True, kw_only=True):
+    """A kept turn. ``end_state`` is "" while it runs; ``message_id`` is then null, as it is for one that failed before it said anything."""
+
+    turn_id: str
+    session_id: str
+    parent_id: str
+    message_id: str | None
+    persona: str
+    model: str
+    end_state: str
+    can_continue: bool
+    created_at: datetime
 
 
 class SessionSummary(Struct, frozen=True, kw_only=True):

@@ -1,76 +1,60 @@
-"""Opens turns, keeps the running ones, stores what came of them."""
+"""Opens turns, keeps the running ones, answers for those that ran elsewhere."""
 
 from __future__ import annotations
 
-import difflib
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
-from typing import Annotated, Any, Final
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import uuid4
 
 import msgspec
-from msgspec import Meta, Struct
-from sqlalchemy.orm import Session
+from msgspec import Struct
 
 from luminai import (
     Actor,
-    AIProvider,
-    Event,
+    Conflict,
+    EndState,
     Forbidden,
     Health,
     HealthState,
     InvalidInput,
-    Model,
     NotFound,
     NotSignedIn,
     Once,
+    Persona,
     PluginContext,
+    Problem,
     TooLarge,
     Unprocessable,
 )
-from luminai_chat import store
-from luminai_chat.charges import SLICE, Charges
+from luminai_chat import approvals, store, turn_rows
+from luminai_chat.answer import GO_ON
+from luminai_chat.charges import Charges
 from luminai_chat.config import ChatConfig
+from luminai_chat.generation import Generation
+from luminai_chat.keeper import Keeper
 from luminai_chat.quota import Quota
-from luminai_chat.schemas import MAX_PLAYGROUND_MESSAGE, ChatAnswer, ChatAsk
+from luminai_chat.recovery import Recovery
+from luminai_chat.replay import KeptLog
+from luminai_chat.routing import Route, Routing
+from luminai_chat.schemas import MAX_PLAYGROUND_MESSAGE, Approval, ChatAnswer, ChatAsk, ContinueAsk, TurnView
 from luminai_chat.sealed import seal_old_rows
-from luminai_chat.store import Said
-from luminai_chat.turn import Outcome, Runner, Turn
-from luminai_chat.turn_log import LogEvent, TurnLog
+from luminai_chat.tools import Toolbox
+from luminai_chat.turn import Runner, Turn
+from luminai_chat.turn_log import Log, LogEvent, TurnLog
+from luminai_chat.turn_store import Opened, TurnStore
 from luminai_personas import PersonaDirectory
-from luminai_resonance import Evaluation, Resonance, frequency_named
+from luminai_resonance import Resonance, frequency_named
 
-KEPT_TURNS: Final = 1000
-TITLE_LENGTH: Final = 80
-
-
-Id = Annotated[str, Meta(max_length=40)]
-
-
-class TurnOpened(Struct, frozen=True):
-    """A question was stored."""
-
-    session_id: Id
-    message_id: Id
-    turn_id: Id
-
-
-class TurnClosed(Struct, frozen=True):
-    """A reply was stored."""
-
-    session_id: Id
-    message_id: Id
-    turn_id: Id
-    end_state: Annotated[str, Meta(max_length=20)]
-    R: float
-
-
-class Opened(Struct, frozen=True):
-    """What opening a kept turn wrote, as an Idempotency-Key replays it."""
-
-    turn_id: str
-    session_id: str
-    message_id: str
+ENDED_PLAYGROUND_TURNS: Final = 100
+"""Of those nothing is stored, so their logs stay here for a while."""
+PROCESS: Final = uuid4().hex
+"""Names this process in the turns that it runs; all its generations share it."""
+STOP_SECONDS: Final = 4.0
+"""What the turns that are ended with the hub have to be stored."""
+STOPPED: Final = "the hub was stopped while it answered"
 
 
 class Subject(Struct, frozen=True, kw_only=True):
@@ -89,12 +73,36 @@ class Chat:
         self._config: ChatConfig = ctx.config
         self._personas = ctx.service(PersonaDirectory)
         self._resonance = ctx.service(Resonance)
+        self._routing = Routing(ctx)
         self._quota = Quota(ctx.config)
-        self._charges = Charges(ctx)
-        self._runner = Runner(ctx, self._resonance, self._save, self._charges)
+        charges = Charges(ctx)
+        self._keeper = Keeper(ctx, PROCESS)
+        self._store = TurnStore(ctx, charges, PROCESS)
+        generation = Generation(ctx, charges, self._keeper, Toolbox(ctx, self._answered))
+        self._runner = Runner(ctx, self._resonance, generation, self._store, self._keeper)
+        self._recovery = Recovery(ctx, self._runner, PROCESS, self._personas, lambda: self._turns)
         self._turns: dict[str, tuple[str, Turn]] = {}
+        self._upkeep: list[asyncio.Future[Any]] = []
 
-    async def open(self, ask: ChatAsk, *, actor: Actor | None, address: str, idempotency_key: str | None = None) -> TurnLog:
+    def start(self) -> None:
+        """Keep what turns generate, and close those that an earlier process left."""
+        for work, name in ((self._keeper.run(), "keep-turns"), (self._recovery.run(), "close-lost-turns")):
+            self._upkeep.append(asyncio.ensure_future(self._ctx.spawn(work, name=name)))
+        self._ctx.spawn(self.seal_old_rows(), name="seal-old-rows")
+
+    async def stop(self) -> None:
+        """End what runs as cut, keeping what was generated."""
+        tasks = []
+        for _, turn in self._turns.values():
+            if turn.task is not None and not turn.task.done():
+                turn.end(EndState.CUT, STOPPED, is_interrupted=True)
+                tasks.append(turn.task)
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_SECONDS)
+        for work in self._upkeep:
+            work.cancel()
+
+    async def open(self, ask: ChatAsk, *, actor: Actor | None, address: str, idempotency_key: str | None = None) -> Log:
         """Check a question, store it, start its turn and return the turn's log.
 
         Raises:
@@ -111,50 +119,63 @@ class Chat:
         elif ask.user_id is not None and ask.user_id not in (actor.subject, actor.id):
             hint = "Leave user_id out; the credential says who you are."
             raise Forbidden("user_id is not the signed-in actor.", code="chat.user-mismatch", hint=hint)
-        subject = Subject(ask=ask, actor=actor, address=address)
-        await self._ctx.decisions.guard("guard.turn", subject)
-        if ask.calculator is not None:
-            self._resonance.calculator(ask.calculator)
-        active = ask.context.active_frequencies
-        if active is not None:
-            active = tuple(dict.fromkeys(frequency_named(name).id for name in active))
-        persona = await self._ctx.decisions.choose("choose.persona", subject)
-        if persona is None:
-            persona = self._personas.resolve(ask.persona) if ask.persona else self._personas.default
-        provider, model = await self._route(subject)
-        turn = Turn(
-            id=self._ctx.new_id("turn"),
-            ask=ask,
-            subject=actor.subject if actor is not None else "",
-            session_id=None,
-            message_id=None,
-            parent_id=None,
-            history=(),
-            previous_sessions=None,
-            persona=persona,
-            provider=provider,
-            model=model,
-            log=TurnLog(),
-            active_frequencies=active,
-        )
-        who = actor.subject if actor else address
-        place = self._quota.turn(who)
-        place.__enter__()  # given back by the task, which outlives this call
-        try:
-            running = await self._store_question(turn, actor, idempotency_key) if actor is not None else None
-        except BaseException:
-            place.__exit__(None, None, None)
-            raise
-        if running is not None:
-            place.__exit__(None, None, None)
-            return running
-        turn.task = self._ctx.spawn(self._run(turn, place), name=turn.id)
-        self._remember(who, turn)
-        return turn.log
+        turn = await self._prepare(ask, actor, address)
+        once = self._once(actor, idempotency_key, ask)
+        return await self._start(turn, actor.subject if actor else address, self._store.begin(turn, once) if actor else None)
+
+    async def go_on(self, turn_id: str, ask: ContinueAsk, *, actor: Actor, address: str, idempotency_key: str | None = None) -> Log:
+        """Continue the reply of a turn that broke off: its text stays as it is, and what comes is a message that follows it.
+
+        Raises:
+            NotFound: no such turn of this actor (code ``chat.turn-not-found``).
+            Conflict: it still runs (code ``chat.turn-runs``), or has nothing to continue (``chat.nothing-to-continue``).
+        """
+
+        def unit(session: Any) -> tuple[turn_rows.TurnRow, ChatAsk]:
+            row = turn_rows.find_turn(session, actor.subject, turn_id)
+            return row, turn_rows.asked(session, self._ctx.vault, row)
+
+        row, before = await self._ctx.db.as_subject(actor.subject).read(unit)
+        if not row.end_state:
+            raise Conflict("This turn still runs.", code="chat.turn-runs", hint="Follow it, or cancel it first.")
+        if row.end_state not in GO_ON or row.reply_id is None:
+            raise Conflict(f"This turn is {row.end_state}.", code="chat.nothing-to-continue", hint="Ask a new question.")
+        fields = {"session_id": row.session_id, "parent_id": None, "persona": row.persona, "model": ask.model or row.model, "user_id": None}
+        turn = await self._prepare(msgspec.structs.replace(before, **fields), actor, address)
+        once = self._once(actor, idempotency_key, [turn_id, ask])
+        return await self._start(turn, actor.subject, self._store.begin_again(turn, row, once))
 
     async def answer(self, ask: ChatAsk, *, actor: Actor | None, address: str) -> ChatAnswer:
         """Ask and wait for the whole reply. Raises as ``open``, and the problem that a failed turn ends with as ``HubError``."""
         return await whole(await self.open(ask, actor=actor, address=address))
+
+    async def log(self, turn_id: str, actor: Actor | None, address: str) -> Log:
+        """Return the log of a turn, whichever process runs or ran it.
+
+        Raises:
+            NotFound: no such turn of this actor; or it ended long ago, and its log is not kept any more (code ``chat.log-swept``).
+        """
+        if turn := self._own(turn_id, actor, address):
+            return turn.log
+        if actor is None:
+            raise turn_rows.no_such_turn()
+        await self.turn(turn_id, actor)
+        return await self._kept_log(actor.subject, turn_id)
+
+    async def turn(self, turn_id: str, actor: Actor) -> TurnView:
+        """Return how a kept turn stands. Raises NotFound as ``cancel``."""
+        row = await self._ctx.db.as_subject(actor.subject).read(lambda session: turn_rows.find_turn(session, actor.subject, turn_id))
+        return TurnView(
+            turn_id=row.id,
+            session_id=row.session_id,
+            parent_id=row.parent_id,
+            message_id=row.reply_id,
+            persona=row.persona,
+            model=row.model,
+            end_state=row.end_state,
+            can_continue=row.end_state in GO_ON and row.reply_id is not None,
+            created_at=row.created_at,
+        )
 
     async def owns(self, actor: Actor, params: Mapping[str, str]) -> bool:
         """Tell whether a conversation is the actor's."""
@@ -164,22 +185,45 @@ class Chat:
             return False
         return True
 
-    def cancel(self, turn_id: str, actor: Actor | None, address: str) -> None:
-        """End a running turn; what was generated is kept, the turn ends as ``cancelled``.
+    async def cancel(self, turn_id: str, actor: Actor | None, address: str) -> None:
+        """End a running turn, whichever process runs it; what was generated is kept, the turn ends as ``cancelled``.
 
         Raises:
-            NotFound: no such turn of this actor is known.
+            NotFound: no such turn of this actor is known (code ``chat.turn-not-found``).
         """
-        owner, turn = self._turns.get(turn_id, ("", None))
-        if turn is None or owner != (actor.subject if actor else address):
-            raise NotFound("There is no such turn.", code="chat.turn-not-found")
-        if not turn.task.done():
-            turn.task.cancel()
+        if turn := self._own(turn_id, actor, address):
+            turn.end(EndState.CANCELLED, "cancelled")
+            return
+        if actor is None:
+            raise turn_rows.no_such_turn()
+        subject = actor.subject
+
+        def unit(session: Any) -> None:
+            if not turn_rows.find_turn(session, subject, turn_id).end_state:
+                turn_rows.ask_to_cancel(session, subject, turn_id)
+
+        await self._ctx.db.as_subject(subject).write(unit)
+
+    async def approve(self, turn_id: str, given: Approval, actor: Actor) -> None:
+        """Take a person's answer to what a turn's model wants to change.
+
+        Raises:
+            NotFound: no such turn of this actor.
+            Conflict: the turn has ended (code ``chat.turn-ended``), or that was answered (``chat.already-answered``).
+        """
+        now = self._ctx.clock.now()
+
+        def unit(session: Any) -> None:
+            if turn_rows.find_turn(session, actor.subject, turn_id).end_state:
+                raise Conflict("This turn has ended.", code="chat.turn-ended", hint="Nothing waits for an answer.")
+            approvals.give(session, actor.subject, turn_id, given.digest, allow=given.allow, at=now)
+
+        await self._ctx.db.as_subject(actor.subject).write(unit)
 
     def end_turns(self, subject: str) -> None:
         """End and forget every turn of a subject; what they hold is not stored any more once the session is gone."""
         for turn_id in [turn_id for turn_id, (owner, _) in self._turns.items() if owner == subject]:
-            self._turns.pop(turn_id)[1].task.cancel()
+            self._turns.pop(turn_id)[1].end(EndState.CANCELLED, "cancelled")
 
     async def global_r(self, _: object = None) -> float | None:
         """Return the mean R of the last 24 hours, None when there was none."""
@@ -195,25 +239,107 @@ class Chat:
             self._ctx.log.warning("chat.rows.sealed", extra={"rows": count})
 
     async def health(self) -> Health:
-        """Failing while nothing can answer."""
+        """Say which model answers when none is named; degraded when there are several and no word which, failing while nothing can answer."""
         try:
-            self._default_model()
             _ = self._personas.default
             self._resonance.calculator()
+            provider, model = self._routing.default()
         except Unprocessable as missing:
-            return Health(HealthState.FAILING, missing.detail)
-        return Health(HealthState.OK)
+            state = HealthState.DEGRADED if missing.code == "chat.no-model" and self._routing.has_any else HealthState.FAILING
+            return Health(state, f"{missing.detail} {missing.hint}")
+        return Health(HealthState.OK, f"{provider.name}/{model.id} answers when no model is named")
+
+    async def _prepare(self, ask: ChatAsk, actor: Actor | None, address: str) -> Turn:
+        """Return the turn of a question, with all that is decided before anything is stored."""
+        subject = Subject(ask=ask, actor=actor, address=address)
+        await self._ctx.decisions.guard("guard.turn", subject)
+        if ask.calculator is not None:
+            self._resonance.calculator(ask.calculator)
+        active = ask.context.active_frequencies
+        if active is not None:
+            active = tuple(dict.fromkeys(frequency_named(name).id for name in active))
+        persona: Persona | None = await self._ctx.decisions.choose("choose.persona", subject)
+        if persona is None:
+            persona = self._personas.resolve(ask.persona) if ask.persona else self._personas.default
+        provider, model = await self._route(subject)
+        return Turn(
+            id=self._ctx.new_id("turn"),
+            ask=ask,
+            subject=actor.subject if actor is not None else "",
+            actor=actor,
+            persona=persona,
+            full_model=f"{provider.name}/{model.id}",
+            provider=provider,
+            model=model,
+            log=TurnLog(),
+            active_frequencies=active,
+        )
+
+    async def _route(self, subject: Subject) -> Route:
+        """Return the model that is named, chosen by a step, or the default; the playground only gets listed providers."""
+        chosen = subject.ask.model or await self._ctx.decisions.choose("choose.route", subject)
+        is_playground = subject.actor is None
+        route = self._routing.find(str(chosen)) if chosen else self._routing.default(playground=is_playground)
+        if is_playground:
+            self._routing.check_playground(route)
+        return route
+
+    async def _start(self, turn: Turn, who: str, begin: Any) -> Log:
+        """Store the beginning of a kept turn, and start it; return its log, or that of the turn that the same Idempotency-Key started before."""
+        place = self._quota.turn(who)
+        try:
+            place.__enter__()  # given back by the task, which outlives this call
+        except BaseException:
+            if begin is not None:
+                begin.close()
+            raise
+        try:
+            opened = await begin if begin is not None else None
+        except BaseException:
+            place.__exit__(None, None, None)
+            raise
+        if opened is not None and opened.turn_id != turn.id:
+            place.__exit__(None, None, None)
+            running = self._turns.get(opened.turn_id)
+            return running[1].log if running else await self._kept_log(who, opened.turn_id)
+        self._turns[turn.id] = (who, turn)
+        turn.task = self._ctx.spawn(self._run(turn, place), name=turn.id)
+        return turn.log
 
     async def _run(self, turn: Turn, place: Any) -> None:
         try:
             await self._runner.run(turn)
         finally:
             place.__exit__(None, None, None)
+            if turn.session_id is not None:
+                self._turns.pop(turn.id, None)
+            else:
+                ended = [turn_id for turn_id, (_, one) in self._turns.items() if one.session_id is None and one.log.is_closed]
+                for turn_id in ended[:-ENDED_PLAYGROUND_TURNS]:
+                    del self._turns[turn_id]
 
-    def _remember(self, who: str, turn: Turn) -> None:
-        self._turns[turn.id] = (who, turn)
-        while len(self._turns) > KEPT_TURNS:
-            self._turns.pop(next(iter(self._turns)))
+    def _own(self, turn_id: str, actor: Actor | None, address: str) -> Turn | None:
+        """Return a turn of this process, if it is the actor's, or that of the playground's guest at this address."""
+        owner, turn = self._turns.get(turn_id, ("", None))
+        is_own = turn is not None and owner == (actor.subject if actor else address) and turn.subject == (actor.subject if actor else "")
+        return turn if is_own else None
+
+    async def _kept_log(self, subject: str, turn_id: str) -> Log:
+        log = KeptLog(self._ctx, subject, turn_id)
+        if await log.is_swept():
+            hint = f"Its log is kept for {self._config.replay_hours} h; GET /api/session/{{id}} shows what became of it."
+            raise NotFound("The log of this turn is not kept any more.", code="chat.log-swept", hint=hint)
+        return log
+
+    async def _answered(self, turn: Turn, digest: str, since: datetime) -> bool | None:
+        database = self._ctx.db.as_subject(turn.subject)
+        return await database.write(lambda session: approvals.take(session, turn.subject, turn.id, digest, since))
+
+    def _once(self, actor: Actor | None, key: str | None, asked: Any) -> Once | None:
+        if actor is None or key is None:
+            return None
+
+        return Once(f"chat:{actor.subject}", key, hashlib.sha256(msgspec.json.encode(asked)).digest(), Opened)
 
     def _check_playground(self, ask: ChatAsk, address: str) -> None:
         if not self._config.playground:
@@ -227,135 +353,27 @@ class Chat:
             )
         self._quota.take_playground(address)
 
-    async def _route(self, subject: Subject) -> tuple[AIProvider, Model]:
-        """Return provider and model: named, chosen by a step, configured, or the first there is; the playground only gets listed providers."""
-        chosen = subject.ask.model or await self._ctx.decisions.choose("choose.route", subject)
-        provider, model = self._find_model(str(chosen)) if chosen else self._default_model(subject.actor is None)
-        if subject.actor is None and provider.name not in self._config.playground_providers:
-            allowed = ", ".join(self._config.playground_providers)
-            raise Unprocessable(f"The playground does not use {provider.name}.", code="chat.playground-model", hint=f"It uses: {allowed}.")
-        return provider, model
 
-    def _models(self) -> dict[str, tuple[AIProvider, Model]]:
-        providers = self._ctx.providers.ai_providers.values()
-        return {f"{provider.name}/{model.id}": (provider, model) for provider in providers for model in provider.models() if "chat" in model.kinds}
-
-    def _find_model(self, name: str) -> tuple[AIProvider, Model]:
-        known = self._models()
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(known) or 'none'}."
-            raise Unprocessable(f"There is no model {name[:60]!r}.", code="chat.unknown-model", hint=hint)
-        return known[name]
-
-    def _default_model(self, playground: bool = False) -> tuple[AIProvider, Model]:
-        if self._config.model and not playground:
-            return self._find_model(self._config.model)
-        known = [found for found in self._models().values() if not playground or found[0].name in self._config.playground_providers]
-        if not known:
-            raise Unprocessable("No model can answer.", code="chat.no-model", hint="Enable a plugin that offers one, such as ai-offline.")
-        return known[0]
-
-    async def _store_question(self, turn: Turn, actor: Actor, idempotency_key: str | None) -> TurnLog | None:
-        """Write the question with its event; return the log of the turn that a repeated Idempotency-Key already started."""
-        ask, now = turn.ask, self._ctx.clock.now()
-        session_id, message_id = ask.session_id or self._ctx.new_id("ses"), self._ctx.new_id("msg")
-        found: dict[str, Any] = {}
-
-        def unit(session: Session) -> Opened:
-            if ask.session_id is None:
-                found["history"], found["earlier"] = [], store.count_sessions(session, actor.subject)
-                store.open_session(session, self._ctx.vault, session_id, actor.subject, title=_title(ask.message), persona=turn.persona.id, at=now)
-            else:
-                store.find_session(session, actor.subject, session_id)
-                found["history"] = store.branch(session, self._ctx.vault, actor.subject, session_id, ask.parent_id)
-                found["earlier"] = store.count_sessions(session, actor.subject) - 1
-            history: list[Said] = found["history"]
-            parent = history[-1].id if history else None
-            question = store.Question(message_id, session_id, parent, ask.message, now)
-            store.add_question(session, self._ctx.vault, actor.subject, question)
-            found["held"] = self._charges.hold(session, turn, history)
-            opened = Opened(turn.id, session_id, message_id)
-            event = TurnOpened(session_id, message_id, turn.id)
-            self._ctx.db.publish(session, Event(type="chat.TurnOpened", payload=msgspec.to_builtins(event), subject=actor.subject))
-            self._ctx.live.publish(f"chat.conversation.{session_id}", "turn-opened", event, session=session)
-            return opened
-
-        once = None
-        if idempotency_key is not None:
-            fingerprint = hashlib.sha256(msgspec.json.encode(ask)).digest()
-            once = Once(f"chat:{actor.subject}", idempotency_key, fingerprint, Opened)
-        opened = await self._ctx.db.as_subject(actor.subject).write(unit, once=once)
-        if opened.turn_id != turn.id:
-            known = self._turns.get(opened.turn_id)
-            if known is None:
-                hint = f"GET /api/session/{opened.session_id} shows what became of it."
-                raise Unprocessable("This question was asked before.", code="chat.already-asked", hint=hint)
-            return known[1].log
-        turn.session_id, turn.message_id = session_id, message_id
-        turn.history, turn.previous_sessions, turn.held = found["history"], found["earlier"], found["held"]
-        turn.covered_tokens = SLICE
-        return None
-
-    async def _save(self, turn: Turn, outcome: Outcome, evaluation: Evaluation, _seconds: float) -> str:
-        message_id, now = self._ctx.new_id("msg"), self._ctx.clock.now()
-        if turn.session_id is None or turn.message_id is None or outcome.usage is None:
-            raise RuntimeError("a playground turn is never saved")
-        closed = TurnClosed(turn.session_id, message_id, turn.id, outcome.end, evaluation.R)
-        reply = store.Reply(
-            id=message_id,
-            session_id=turn.session_id,
-            subject=turn.subject,
-            parent_id=turn.message_id,
-            content=outcome.text,
-            persona=turn.persona.id,
-            persona_version=turn.persona.version,
-            model=turn.full_model,
-            end_state=outcome.end,
-            usage=outcome.usage,
-            sources=outcome.sources,
-            report=evaluation.report,
-            context=msgspec.to_builtins(turn.ask.context),
-            at=now,
-        )
-
-        def unit(session: Session) -> None:
-            store.add_reply(session, self._ctx.vault, reply)
-            self._charges.end(session, turn, outcome)
-            self._ctx.db.publish(session, Event(type="chat.TurnClosed", payload=msgspec.to_builtins(closed), subject=turn.id))
-            self._ctx.live.publish(f"chat.conversation.{closed.session_id}", "turn-closed", closed, session=session)
-
-        await self._ctx.db.as_subject(turn.subject).write(unit)
-        return message_id
-
-
-async def whole(log: TurnLog) -> ChatAnswer:
+async def whole(log: Log) -> ChatAnswer:
     """Wait for a turn's end.
 
     Raises:
         TurnFailed: it ended with a problem.
     """
     last: LogEvent | None = None
-    async for event in _events(log):
-        last = event
+    async for batch in log.follow():
+        last = batch[-1] if batch else last
     if last is None or last.kind != "end":
-        raise TurnFailed(last.data if last else None)
-    answer: ChatAnswer = last.data
-    return answer
-
-
-async def _events(log: TurnLog) -> AsyncIterator[LogEvent]:
-    async for event in log.follow():
-        if event is not None:
-            yield event
+        raise TurnFailed(msgspec.json.decode(last.data, type=Problem) if last is not None and last.kind == "problem" else None)
+    return msgspec.json.decode(last.data, type=ChatAnswer)
 
 
 class TurnFailed(Exception):
     """A turn ended with ``problem``."""
 
-    def __init__(self, problem: Any) -> None:
-        super().__init__(getattr(problem, "detail", "the turn failed"))
-        self.problem = problem
+    def __init__(self, problem: Problem | None) -> None:
+        super().__init__(problem.detail if problem else "the turn failed")
+        self.problem = problem or Problem(title="Internal error", status=500, code="internal", detail="The turn failed.")
 
 
 def _check_text(message: str) -> None:
@@ -364,8 +382,3 @@ def _check_text(message: str) -> None:
         raise InvalidInput("The message is empty.", code="chat.empty-message", hint="Write a question.")
     if any((ord(sign) < 32 and sign not in "\n\r\t") or ord(sign) == 127 or 0xD800 <= ord(sign) <= 0xDFFF for sign in message):
         raise InvalidInput("The message holds control characters.", code="chat.bad-characters", hint="Send plain text.")
-
-
-def _title(message: str) -> str:
-    line = " ".join(message.split())
-    return line if len(line) <= TITLE_LENGTH else f"{line[: TITLE_LENGTH - 1].rsplit(' ', 1)[0]}…"

@@ -15,6 +15,7 @@ from luminai import NotFound, ResonanceReport, Source, Usage, Vault
 from luminai_chat.models import messages, resonance, sessions
 from luminai_chat.schemas import MessageView, Moment, SessionSummary
 from luminai_chat.sealed import Body, open_body, open_title, seal_body, seal_title
+from luminai_chat.turn_rows import delete_turns
 from luminai_resonance import round_half_up
 
 
@@ -210,6 +211,7 @@ def timeline(session: Session, subject: str, session_id: str, *, limit: int = 10
 def delete_session(session: Session, subject: str, session_id: str) -> None:
     """Delete the subject's session with everything in it. Raises as ``find_session``."""
     find_session(session, subject, session_id)
+    delete_turns(session, subject, session_id)
     session.execute(delete(resonance).where(resonance.c.session_id == session_id, resonance.c.subject == subject))
     session.execute(delete(messages).where(messages.c.session_id == session_id, messages.c.subject == subject))
     session.execute(delete(sessions).where(sessions.c.id == session_id, sessions.c.subject == subject))

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from luminai import NotFound, ProblemItem, Unprocessable
@@ -18,6 +18,12 @@ from luminai_credits.products import Price, Product, moment
 
 T = TypeVar("T")
 KEPT: Final = 2000
+_NEWEST: Final = select(products.c.id).where(products.c.product == bindparam("of")).order_by(products.c.version.desc()).limit(1)
+_PRICES: Final = (
+    select(prices.c.id, prices.c.product, prices.c.model, prices.c.start)
+    .where(prices.c.action == bindparam("of"), prices.c.start <= bindparam("now"))
+    .order_by(prices.c.start.desc())
+)
 
 
 class Priced(Struct, frozen=True):
@@ -51,8 +57,7 @@ class Catalogue:
         Raises:
             NotFound: there is none (code ``credits.unknown-product``).
         """
-        newest = select(products.c.id).where(products.c.product == name).order_by(products.c.version.desc()).limit(1)
-        found = session.execute(newest).scalar()
+        found = session.execute(_NEWEST, {"of": name}).scalar()
         if found is None:
             hint = "GET /api/credits/products lists them."
             raise NotFound("There is no such product.", code="credits.unknown-product", hint=hint)
@@ -65,8 +70,7 @@ class Catalogue:
 
     def price(self, session: Session, action: str, model: str, now: datetime) -> Priced | None:
         """Return the row that holds for an action (not an alias): the newest of those whose model fits, else the newest without one."""
-        query = select(prices.c.id, prices.c.product, prices.c.model, prices.c.start).where(prices.c.action == action, prices.c.start <= now)
-        rows = session.execute(query.order_by(prices.c.start.desc())).all()
+        rows = session.execute(_PRICES, {"of": action, "now": now}).all()
         fitting = [row for row in rows if row.model and model and fnmatchcase(model, row.model)] or [row for row in rows if not row.model]
         return self._priced(session, fitting[0]) if fitting else None
 

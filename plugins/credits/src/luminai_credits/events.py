@@ -28,6 +28,16 @@ class Granted(Struct, frozen=True):
     amount: int
 
 
+class Low(Struct, frozen=True):
+    """Work took what is available below the product's ``low``: time to buy, or to have bought."""
+
+    wallet_id: str
+    product: str
+    unit: str
+    available: int
+    low: int
+
+
 class Settled(Struct, frozen=True):
     """Paid work ended well; ``amount`` is 0 where a quota or an unlimited plan paid."""
 

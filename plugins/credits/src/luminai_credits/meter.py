@@ -8,12 +8,12 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from luminai import Conflict, Forbidden, Held, PaymentRequired, PluginContext, Quote, RateLimited, Work, WorkFailure
 from luminai_credits.catalogue import Catalogue, Priced
-from luminai_credits.events import Released, Settled
+from luminai_credits.events import Low, Released, Settled
 from luminai_credits.models import usage
 from luminai_credits.pricing import cost
 from luminai_credits.products import Plan, Product
@@ -23,6 +23,8 @@ from luminai_credits.subscriptions import Subscriptions
 from luminai_credits.wallets import Wallets
 
 HOUR: Final = timedelta(hours=1)
+_ROW: Final = select(usage).where(usage.c.key == bindparam("of"), usage.c.subject == bindparam("owner"))
+_PUT: Final = insert(usage)
 
 
 class CreditsMeter:
@@ -85,7 +87,7 @@ class CreditsMeter:
             raise Conflict("This was held before.", code="credits.key-reused", hint="Name each attempt by a key of its own.")
         amount = cost(priced.price, work.quantities, work.options)
         usage_id = self._ctx.new_id("use")
-        funding, parts = self._fund(session, wallet, plan, priced, work, amount, usage_id, now)
+        funding, parts = self._fund(session, wallet, product, priced, work, amount, usage_id, now)
         held = amount if funding == "credits" else 0
         row = {
             "id": usage_id,
@@ -109,13 +111,13 @@ class CreditsMeter:
             "opened_at": now,
             "lease_until": now + timedelta(seconds=work.lease),
         }
-        session.execute(insert(usage).values(**row))
+        session.execute(_PUT, row)
         self._wallets.tell(session, wallet, now)
         return Held(work.key, work.subject, frozenset(priced.price.per) if funding == "credits" else frozenset())
 
     def extend(self, session: Session, held: Held, quantities: Mapping[str, int], lease: float) -> None:
         """Hold what the new totals cost beyond what is held, and renew the lease. Raises as ``hold``."""
-        row, now = self._row(session, held.subject, held.key), self._ctx.clock.now()
+        row, now = self._locked(session, held), self._ctx.clock.now()
         if row is None:
             return
         if row.state != "held":
@@ -127,14 +129,14 @@ class CreditsMeter:
             product = self._catalogue.product(session, row.product)
             wallet = self._subscriptions.turn(session, self._wallets.open(session, held.subject, product, now), product, now)
             key = f"hold:{held.key}:{row.slices}"
-            parts = self._take(session, wallet, product.plan(wallet.plan), needed, key, row.id, now)
+            parts = self._take(session, wallet, product, needed, key, row.id, now)
             values |= {"parts": [*row.parts, *msgspec.to_builtins(parts)], "held": row.held + needed, "slices": row.slices + 1}
             self._wallets.tell(session, wallet, now)
         self._change(session, row, **values)
 
     def settle(self, session: Session, held: Held, used: Mapping[str, int]) -> None:
         """Charge what was used, at most what is held."""
-        row = self._row(session, held.subject, held.key)
+        row = self._locked(session, held)
         if row is not None and row.state == "held":
             totals = {**row.quantities, **used}
             price = self._catalogue.price_of(session, row.price_id)
@@ -143,7 +145,7 @@ class CreditsMeter:
 
     def release(self, session: Session, held: Held, failure: WorkFailure) -> None:
         """End the hold of work that gave nothing. What only the work could find wrong is free so many times an hour, and is charged after that."""
-        row = self._row(session, held.subject, held.key)
+        row = self._locked(session, held)
         if row is None or row.state != "held":
             return
         if failure is WorkFailure.INVALID_INPUT and self._invalid_within_hour(session, row) >= self._ctx.config.free_invalid_per_hour:
@@ -183,14 +185,14 @@ class CreditsMeter:
             self._wallets.tell(session, wallet, now)
 
     def _fund(
-        self, session: Session, wallet: Any, plan: Plan, priced: Priced, work: Work, amount: int, usage_id: str, now: datetime
+        self, session: Session, wallet: Any, product: Product, priced: Priced, work: Work, amount: int, usage_id: str, now: datetime
     ) -> tuple[str, list[Part]]:
         """Hold by the first funding that can pay; return its name and the parts.
 
         Raises:
             PaymentRequired, RateLimited: none can.
         """
-        price, key = priced.price, f"hold:{work.key}:0"
+        plan, price, key = product.plan(wallet.plan), priced.price, f"hold:{work.key}:0"
         is_unlimited, has_quota = _is_unlimited(plan, work.action), self._quotas.covers(plan, price.quota)
         spent: Window | None = None
         if has_quota and (is_unlimited or "quota" in (plan.funding or ())):
@@ -206,14 +208,14 @@ class CreditsMeter:
         if spent is not None and (is_unlimited or not _sources(plan)):
             raise _quota_spent(spent, now)
         try:
-            return "credits", self._take(session, wallet, plan, amount, key, usage_id, now)
+            return "credits", self._take(session, wallet, product, amount, key, usage_id, now)
         except PaymentRequired as short:
             if spent is not None:
                 short.facts["quota_resets_at"] = spent.resets_at.isoformat()
             raise
 
-    def _take(self, session: Session, wallet: Any, plan: Plan, amount: int, key: str, usage_id: str, now: datetime) -> list[Part]:
-        """Hold units of the wallet's buckets in the order of spending.
+    def _take(self, session: Session, wallet: Any, product: Product, amount: int, key: str, usage_id: str, now: datetime) -> list[Part]:
+        """Hold units of the wallet's buckets in the order of spending; say so where few are left.
 
         Raises:
             PaymentRequired: they have not so many (code ``credits.short``).
@@ -221,7 +223,8 @@ class CreditsMeter:
         if amount == 0:
             return []
         takes, missing = [], amount
-        spendable = self._wallets.spendable(session, wallet, _sources(plan), now)
+        spendable = self._wallets.spendable(session, wallet, _sources(product.plan(wallet.plan)), now)
+        available = sum(bucket.available for bucket in spendable)
         for bucket in spendable:
             part = min(bucket.available, missing)
             if part > 0:
@@ -229,14 +232,18 @@ class CreditsMeter:
                 missing -= part
         if missing == 0:
             try:
-                return self._purse.hold(session, key, takes, wallet.id, reference=usage_id)
+                parts = self._purse.hold(session, key, takes, wallet.id, reference=usage_id)
             except Short:
                 pass
-        facts = {"asset": wallet.unit, "needed": amount, "available": sum(bucket.available for bucket in spendable), "product": wallet.product}
+            else:
+                if available >= product.low > available - amount:
+                    self._wallets.publish(
+                        session, "Low", Low(wallet.id, wallet.product, wallet.unit, available - amount, product.low), wallet.subject
+                    )
+                return parts
+        facts = {"asset": wallet.unit, "needed": amount, "available": available, "product": wallet.product}
         hint = f"Buy a pack or take another plan: GET /api/credits/products/{wallet.product} lists them."
-        raise PaymentRequired(
-            f"This needs {amount} {wallet.unit}, and {facts['available']} are available.", code="credits.short", hint=hint, facts=facts
-        )
+        raise PaymentRequired(f"This needs {amount} {wallet.unit}, and {available} are available.", code="credits.short", hint=hint, facts=facts)
 
     def _may_take_quota(self, session: Session, wallet: Any, plan: Plan, priced: Priced, now: datetime) -> bool:
         wanted = priced.price.quota
@@ -251,8 +258,16 @@ class CreditsMeter:
         since = usage.c.closed_at > self._ctx.clock.now() - HOUR
         return session.execute(select(func.count()).select_from(usage).where(mine, since)).scalar_one()
 
+    def _locked(self, session: Session, held: Held) -> Any | None:
+        """Return the row of a hold, with its wallet locked: nothing else decides about the two until the unit ends."""
+        row = self._row(session, held.subject, held.key)
+        if row is None or row.state != "held":
+            return row
+        self._wallets.find(session, held.subject, row.product, lock=True)
+        return self._row(session, held.subject, held.key)
+
     def _row(self, session: Session, subject: str, key: str) -> Any | None:
-        return session.execute(select(usage).where(usage.c.key == key, usage.c.subject == subject)).first()
+        return session.execute(_ROW, {"of": key, "owner": subject}).first()
 
     def _change(self, session: Session, row: Any, **values: Any) -> None:
         session.execute(update(usage).where(usage.c.id == row.id, usage.c.subject == row.subject).values(**values))

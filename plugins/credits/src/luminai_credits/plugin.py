@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luminai import Action, Actor, Channel, Decision, EventType, Job, Meter, PluginContext, Schedule, Service, Subscription, hookimpl
+from luminai import Action, Actor, Channel, Decision, Event, EventType, Job, Meter, Metric, PluginContext, Schedule, Service, Subscription, hookimpl
 from luminai_credits import events, manage_routes, routes
 from luminai_credits.config import CreditsConfig
 from luminai_credits.models import metadata
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EVENTS = (
     (events.Granted, "Units were put into a wallet."),
+    (events.Low, "Work took what is available below the product's mark."),
     (events.Settled, "Paid work ended well and was charged."),
     (events.Released, "Held work gave no result, and nothing was charged."),
     (events.Refunded, "A settled action was refunded."),
@@ -52,10 +53,37 @@ class Plugin:
 
     @hookimpl
     def subscriptions(self, ctx: PluginContext) -> Sequence[Subscription]:
-        """Hear of payments, where a plugin takes some."""
+        """Hear of payments, where a plugin takes some, and of what happened here, to count it."""
         purchases = ctx.service(Credits).purchases
         heard = (("Captured", purchases.captured), ("Refunded", purchases.refunded), ("Disputed", purchases.disputed))
-        return [Subscription(event=f"payments.{name}", handle=purchases.hears(take), durable=True) for name, take in heard]
+        paid = [Subscription(event=f"payments.{name}", handle=purchases.hears(take), durable=True) for name, take in heard]
+
+        async def count(event: Event) -> None:
+            """Count what is committed: a unit that is run again is counted once."""
+            told = event.payload
+            match event.type:
+                case "credits.Settled":
+                    ctx.metrics.count("work_total", product=told["product"], state="settled", why=told["funding"])
+                    ctx.metrics.count("units_total", told["amount"], unit=told["unit"], way="spent")
+                case "credits.Released":
+                    ctx.metrics.count("work_total", product=told["product"], state="released", why=told["failure"])
+                case "credits.Granted":
+                    ctx.metrics.count("units_total", told["amount"], unit=told["unit"], way=told["source"])
+
+        return [*paid, *(Subscription(event=f"credits.{name}", name="metrics", handle=count) for name in ("Settled", "Released", "Granted"))]
+
+    @hookimpl
+    def metrics(self) -> Sequence[Metric]:
+        """Declare what is counted."""
+        return [
+            Metric(
+                name="work_total",
+                kind="counter",
+                help="Paid work that ended: settled, by what paid for it; released, by why it failed.",
+                labels=("product", "state", "why"),
+            ),
+            Metric(name="units_total", kind="counter", help="Units that were spent, and that were given, by their source.", labels=("unit", "way")),
+        ]
 
     @hookimpl
     def event_types(self) -> Sequence[EventType]:

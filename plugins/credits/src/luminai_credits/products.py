@@ -157,6 +157,7 @@ class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=T
         unit: Asset that is counted, in whole units.
         start: From when its prices hold.
         welcome: Units that everybody is given once.
+        low: A person is told when work takes what is available below so many units; 0: never.
         maximum: Most units that gifts and refunds fill up to; purchases raise it for the one who bought. 0: none.
         default_plan: Plan of everybody who has no other; it must be free.
         grace_days: Days after an unpaid period's begin during which the plan holds.
@@ -168,6 +169,7 @@ class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=T
     unit_title: Title
     start: Moment
     welcome: Amount = 0
+    low: Amount = 0
     maximum: Amount = 0
     default_plan: Name
     grace_days: Annotated[int, Meta(ge=0, le=90)] = 7

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from luminai import Conflict, Event, PluginContext
@@ -20,6 +20,14 @@ from luminai_credits.purse import Purse, side_of
 
 _ROOM: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
+_BEGUN: Final = select(buckets).where(
+    buckets.c.wallet_id == bindparam("wallet"),
+    buckets.c.subject == bindparam("owner"),
+    buckets.c.closed_at.is_(None),
+    buckets.c.effective_at.is_(None) | (buckets.c.effective_at <= bindparam("now")),
+)
+"""Built once, as all that every call runs: building a statement costs four times what running it does."""
+_OPEN: Final = _BEGUN.where(buckets.c.expires_at.is_(None) | (buckets.c.expires_at > bindparam("now")))
 
 
 class Gift(Struct, frozen=True, kw_only=True):
@@ -48,13 +56,14 @@ class Wallets:
         self._ctx = ctx
         self._purse = purse
 
-    def find(self, session: Session, subject: str, product: str) -> Any | None:
-        """Return a person's wallet, None when there is none yet. It is not locked: units are serializable, and a refused one waits for nobody."""
-        return session.execute(select(wallets).where(wallets.c.subject == subject, wallets.c.product == product)).first()
+    def find(self, session: Session, subject: str, product: str, *, lock: bool = False) -> Any | None:
+        """Return a person's wallet, None when there is none yet. ``lock``: nobody else decides on it until the unit ends."""
+        query = select(wallets).where(wallets.c.subject == subject, wallets.c.product == product)
+        return session.execute(query.with_for_update(key_share=True) if lock else query).first()
 
     def open(self, session: Session, subject: str, product: Product, now: datetime) -> Any:
-        """Return a person's wallet; the first time it is opened, and the welcome is in it."""
-        found = self.find(session, subject, product.product)
+        """Return a person's wallet, locked; the first time it is opened, and the welcome is in it."""
+        found = self.find(session, subject, product.product, lock=True)
         if found is not None:
             return found
         wallet_id = self._ctx.new_id("wal")
@@ -128,12 +137,8 @@ class Wallets:
 
     def open_buckets(self, session: Session, wallet: Any, now: datetime, *, also_ended: bool = False) -> Sequence[Any]:
         """Return a wallet's buckets that hold now; with ``also_ended`` those too whose rest was not taken out yet."""
-        mine = (buckets.c.wallet_id == wallet.id) & (buckets.c.subject == wallet.subject) & buckets.c.closed_at.is_(None)
-        begun = buckets.c.effective_at.is_(None) | (buckets.c.effective_at <= now)
-        query = select(buckets).where(mine, begun)
-        if not also_ended:
-            query = query.where(buckets.c.expires_at.is_(None) | (buckets.c.expires_at > now))
-        return session.execute(query).all()
+        query = _BEGUN if also_ended else _OPEN
+        return session.execute(query, {"wallet": wallet.id, "owner": wallet.subject, "now": now}).all()
 
     def totals(self, session: Session, wallet: Any, now: datetime) -> tuple[int, int]:
         """Return what is available in all of a wallet's buckets, and what is held of them, also of ended ones, for work in progress."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from luminai import JobWork, NotReady
+from luminai import JobWork, Unavailable
+from luminai_engine_pgqueuer.hands import ENTRYPOINT, STALE, Hands, Wake
 
 if TYPE_CHECKING:
     from asyncpg import Pool
@@ -15,14 +15,12 @@ if TYPE_CHECKING:
 NAME: Final = "pgqueuer"
 SCHEMA: Final = "engine_pgqueuer"
 """All that PgQueuer makes is in a schema of its own: its tables have no prefix of the plugin."""
-ENTRYPOINT: Final = "job"
 MOST: Final = 100
 CONNECT_SECONDS: Final = 5.0
 COMMAND_SECONDS: Final = 10.0
-STALE: Final = timedelta(seconds=5)
-"""A message in the hands of a worker that is gone is picked up again after that; no worker has one for much longer than a second."""
-AGGREGATE: Final = timedelta(seconds=30)
 TIDY_SECONDS: Final = 600.0
+LYING_SECONDS: Final = 60.0
+"""A message that waits longer is not taken by anybody: workers bring them within a second, and those that find no room are told anew."""
 _SETUP_LOCK: Final = 7_305_118_822
 
 
@@ -35,50 +33,40 @@ class PgQueuerEngine:
         self._url = url
         self._connections = connections
         self._pool: Pool[Any] | None = None
-
-    async def open(self) -> None:
-        """Connect, and make or upgrade PgQueuer's tables.
-
-        Raises:
-            NotReady: the database does not answer.
-        """
-        import asyncpg
-        from pgqueuer.db import AsyncpgDriver
-        from pgqueuer.queries import Queries
-
-        try:
-            self._pool = await asyncpg.create_pool(
-                self._url,
-                min_size=1,
-                max_size=self._connections,
-                timeout=CONNECT_SECONDS,
-                command_timeout=COMMAND_SECONDS,
-                server_settings={"application_name": "luminai jobs", "search_path": SCHEMA},
-            )
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute("SELECT pg_advisory_xact_lock($1)", _SETUP_LOCK)  # several hubs start at once
-                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-                queries = Queries(AsyncpgDriver(connection))
-                if await queries.schema_is_installed():
-                    await queries.upgrade()
-                else:
-                    await queries.install(create_schema=False)
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            await self.close()
-            raise NotReady(f"PostgreSQL does not take PgQueuer's tables: {type(error).__name__}.") from error
+        self._opening = asyncio.Lock()
+        self._is_closed = False
 
     async def close(self) -> None:
         """Let go of the connections."""
+        self._is_closed = True
         if self._pool is not None:
             self._pool.terminate()
             self._pool = None
 
+    async def look(self) -> None:
+        """See that the database answers and that its messages are taken.
+
+        Raises:
+            Unavailable: it does not (code ``engine-pgqueuer.unreachable``), or they are not (code ``engine-pgqueuer.not-taken``).
+        """
+        import asyncpg
+
+        queries = await self._queries()
+        try:
+            (ages,) = await queries.queue_age() or (None,)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            raise _unreachable(error) from None
+        if ages is not None and ages.oldest_age_seconds > LYING_SECONDS:
+            detail = f"The oldest of {ages.queued_count} messages has waited for {ages.oldest_age_seconds:.0f} s."
+            raise Unavailable(detail, code="engine-pgqueuer.not-taken", hint="Is there a process with the role worker and this engine?")
+
     async def dispatch(self, work: JobWork, /) -> int:
         """Put a message for each due job."""
+        queries = await self._queries()
         async with work.told(MOST) as jobs:
             if jobs:
                 ids: list[str | None] = [job.id for job in jobs]  # a job has one message at a time, however often workers are told
-                await self._queries().enqueue(
+                await queries.enqueue(
                     [ENTRYPOINT] * len(jobs),
                     [job.id.encode() for job in jobs],
                     [job.priority for job in jobs],
@@ -88,46 +76,88 @@ class PgQueuerEngine:
         return len(jobs)
 
     async def serve(self, work: JobWork, /) -> None:
-        """Take messages until cancelled, or until the database is gone."""
-        from pgqueuer.qm import QueueManager
+        """Take messages until cancelled, or until the database is gone.
 
-        manager = QueueManager(self._queries())
-
-        async def bring(message: Any) -> None:
-            await work.run(message.payload.decode())
-
-        manager.entrypoint(ENTRYPOINT)(bring)
-        batch = max(1, work.at_once)
-        tidy = asyncio.get_running_loop().create_task(self._tidy())
-        try:
-            await manager.run(
-                dequeue_timeout=STALE,
-                batch_size=batch,
-                max_concurrent_tasks=2 * batch,
-                heartbeat_timeout=STALE,
-                shutdown_on_listener_failure=True,
-                log_aggregation_interval=AGGREGATE,
-            )
-        finally:
-            tidy.cancel()
+        PgQueuer's own worker is not used: it asks five times for each batch and keeps a heartbeat for each message, which here are done with at once.
+        """
+        queries = await self._queries()
+        wake = Wake()
+        async with asyncio.TaskGroup() as group, wake.listening(self._pool, queries.qbe.settings.channel):
+            hands = Hands(queries, work, group)
+            group.create_task(hands.put_down())
+            group.create_task(self._tidy())
+            while True:
+                await hands.free()
+                if not await hands.pick_up():
+                    await wake.within(STALE.total_seconds())
 
     async def purge(self) -> None:
-        """Drop all that PgQueuer has."""
-        if self._pool is not None:
-            await self._pool.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        """Drop all that PgQueuer has.
+
+        Raises:
+            Unavailable: the database does not answer (code ``engine-pgqueuer.unreachable``).
+        """
+        queries = await self._queries()
+        await queries.driver.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
 
     async def _tidy(self) -> None:
         """Forget what became of messages: it says nothing that the ledger does not know better."""
         while True:
             await asyncio.sleep(TIDY_SECONDS)
-            queries = self._queries()
+            queries = await self._queries()
             await queries.clear_queue_log()
             await queries.clear_statistics_log()
 
-    def _queries(self) -> Queries:
+    async def _queries(self) -> Queries:
+        """Return what asks the database, connected at the first use: a hub starts while the database is away, and goes on once it is back.
+
+        Raises:
+            Unavailable: it does not answer (code ``engine-pgqueuer.unreachable``).
+        """
+        import asyncpg
         from pgqueuer.db import AsyncpgPoolDriver
         from pgqueuer.queries import Queries
 
-        if self._pool is None:
-            raise ConnectionError("not connected")
-        return Queries(AsyncpgPoolDriver(self._pool))
+        async with self._opening:
+            if self._pool is None:
+                if self._is_closed:
+                    raise Unavailable("The engine was stopped.", code="engine-pgqueuer.unreachable")
+                try:
+                    self._pool = await self._open()
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError, TimeoutError) as error:
+                    raise _unreachable(error) from None  # its words may hold the address, and with it the password
+            return Queries(AsyncpgPoolDriver(self._pool))
+
+    async def _open(self) -> Pool[Any]:
+        """Connect, and make or upgrade PgQueuer's tables."""
+        import asyncpg
+        from pgqueuer.db import AsyncpgDriver
+        from pgqueuer.queries import Queries
+
+        pool = asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._connections,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings={"application_name": "luminai jobs", "search_path": SCHEMA},
+        )
+        try:
+            await pool
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", _SETUP_LOCK)  # several hubs start at once
+                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+                queries = Queries(AsyncpgDriver(connection))
+                if await queries.schema_is_installed():
+                    await queries.upgrade()
+                else:
+                    await queries.install(create_schema=False)
+        except BaseException:
+            pool.terminate()
+            raise
+        return pool
+
+
+def _unreachable(error: Exception) -> Unavailable:
+    hint = "Check `url`, the server, and that the role has CREATE on the database."
+    return Unavailable(f"PostgreSQL does not serve PgQueuer: {type(error).__name__}.", code="engine-pgqueuer.unreachable", hint=hint, retry_after=5)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from luminai_knowledge.language import Analyser, sentences
     from luminai_knowledge.markdown import heading_slug
-    from luminai_knowledge.schemas import Description, Document, DocumentEntry, FolderState, IndexReport, Passage, Section
+    from luminai_knowledge.meaning import MEANING_POINT, MeaningIndex, NearPassages, PassageText
+    from luminai_knowledge.schemas import Description, Document, DocumentEntry, FolderState, Found, IndexReport, Passage, Section
     from luminai_knowledge.service import Knowledge
 
 _HOME: Final = {
@@ -17,22 +18,32 @@ _HOME: Final = {
     "Document": "schemas",
     "DocumentEntry": "schemas",
     "FolderState": "schemas",
+    "Found": "schemas",
     "IndexReport": "schemas",
     "Knowledge": "service",
+    "MEANING_POINT": "meaning",
+    "MeaningIndex": "meaning",
+    "NearPassages": "meaning",
     "Passage": "schemas",
+    "PassageText": "meaning",
     "Section": "schemas",
     "heading_slug": "markdown",
     "sentences": "language",
 }
 __all__ = [
+    "MEANING_POINT",
     "Analyser",
     "Description",
     "Document",
     "DocumentEntry",
     "FolderState",
+    "Found",
     "IndexReport",
     "Knowledge",
+    "MeaningIndex",
+    "NearPassages",
     "Passage",
+    "PassageText",
     "Section",
     "heading_slug",
     "sentences",

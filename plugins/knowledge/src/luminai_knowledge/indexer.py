@@ -15,6 +15,7 @@ from luminai import Conflict, HubError, PluginContext
 from luminai_knowledge.config import KnowledgeConfig
 from luminai_knowledge.folders import folders_of
 from luminai_knowledge.language import Analyser
+from luminai_knowledge.meaning import MEANING_POINT, MeaningIndex, passage_text
 from luminai_knowledge.models import documents, passages
 from luminai_knowledge.scan import ChangedFile, FileKey, KnownFile, Scan
 from luminai_knowledge.schemas import FileProblem, IndexReport
@@ -90,8 +91,19 @@ class Indexer:
             added, updated = added + len(batch) - again, updated + again
         removed += await self._remove(known.keys() & scan.unreadable)
         self.state = IndexState(folder_problems=scan.folder_problems | found.refused, problems=tuple(scan.problems), problem_count=scan.problem_count)
+        if added or updated or removed:
+            await self._tell()
         unchanged = len(scan.present) - len(scan.unreadable) - added - updated
         return IndexReport(added=added, updated=updated, removed=removed, unchanged=unchanged, problems=scan.problem_count)
+
+    async def _tell(self) -> None:
+        """Tell an index of meanings that there is something to do; what it makes of that is its own affair."""
+        indexes: Sequence[MeaningIndex] = self._ctx.extensions(MEANING_POINT)
+        for index in indexes:
+            try:
+                await index.changed()
+            except Exception:
+                self._ctx.log.exception("knowledge.meaning.failed", extra={"plugin": self._ctx.id})
 
     async def _remove(self, keys: Iterable[FileKey]) -> int:
         gone = sorted(keys)
@@ -163,6 +175,7 @@ def _store_passages(session: Session, document_id: str, changed: ChangedFile, di
             "anchor": piece.anchor,
             "text": piece.text,
             "code": piece.code,
+            "digest": passage_text(changed.parsed.title, piece.headings, piece.text, piece.code).digest,
         }
         for position, piece in enumerate(changed.parsed.pieces)
     ]

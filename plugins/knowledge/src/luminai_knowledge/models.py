@@ -40,5 +40,6 @@ passages: Final = Table(
     Column("anchor", String(400), nullable=False),
     Column("text", Text, nullable=False, info={"data": "internal"}),
     Column("code", Text, nullable=False),
+    Column("digest", String(32), nullable=False, server_default="", index=True),
     info={"data": "internal"},
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from luminai import Health, HealthCheck, HealthState, PluginContext, Service, hookimpl
+from luminai import ExtensionPoint, Health, HealthCheck, HealthState, PluginContext, Service, hookimpl
 from luminai_knowledge.config import KnowledgeConfig
+from luminai_knowledge.meaning import MeaningIndex
 from luminai_knowledge.models import metadata
 from luminai_knowledge.routes import routes
 from luminai_knowledge.service import Knowledge
@@ -29,6 +30,11 @@ class Plugin:
     def services(self, ctx: PluginContext) -> Sequence[Service]:
         """Offer the knowledge base."""
         return [Service(Knowledge, Knowledge(ctx))]
+
+    @hookimpl
+    def extension_points(self) -> Sequence[ExtensionPoint]:
+        """Take an index of meanings of another plugin."""
+        return [ExtensionPoint(name="meaning", type=MeaningIndex, summary="Finds passages by meaning, beside the search by words.")]
 
     @hookimpl
     def routes(self, ctx: PluginContext) -> Sequence[Any]:

@@ -9,7 +9,7 @@ from litestar import get, post
 from litestar.params import FromPath, QueryParameter
 
 from luminai import Page, page_cursor, page_limit, policy
-from luminai_knowledge.schemas import Document, DocumentEntry, IndexReport, Passage
+from luminai_knowledge.schemas import Document, DocumentEntry, Found, IndexReport
 from luminai_knowledge.service import MAX_RESULTS, Knowledge
 
 Query = Annotated[str, QueryParameter(min_length=1, max_length=1_000, description="Words to look for; no syntax.")]
@@ -20,9 +20,9 @@ def routes(knowledge: Knowledge) -> Sequence[Any]:
     """Return the route handlers over ``knowledge``."""
 
     @get("/api/knowledge/search", opt=policy("knowledge:read", anonymous=True))
-    async def search_knowledge(q: Query, limit: ResultLimit = 10) -> Page[Passage]:
-        """Return the passages that fit the query best. There is one page: a better query finds more than a second page does."""
-        return Page(await knowledge.search(q, limit))
+    async def search_knowledge(q: Query, limit: ResultLimit = 10) -> Found:
+        """Return the passages that fit the query best, and by what they were searched."""
+        return await knowledge.find(q, limit)
 
     @get("/api/knowledge/documents", opt=policy("knowledge:read", anonymous=True))
     async def list_documents(limit: page_limit = 20, cursor: page_cursor = None) -> Page[DocumentEntry]:

@@ -14,7 +14,7 @@ from luminai_knowledge.language import Analyser
 from luminai_knowledge.markdown import MAX_PIECE, Parsed, parse
 from luminai_knowledge.schemas import FileProblem
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raise it when files must be indexed again although they did not change."""
 
 BATCH_DOCUMENTS: Final = 64

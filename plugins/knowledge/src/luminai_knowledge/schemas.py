@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from msgspec import Struct
 
@@ -68,6 +69,23 @@ class Passage(Struct, frozen=True, kw_only=True):
     code: str
     snippet: str
     score: float
+
+
+class Found(Struct, frozen=True, kw_only=True):
+    """What a search found: one page, best first.
+
+    Attributes:
+        next_cursor: None: a better query finds more than a second page does.
+        method: By what was searched: ``words``, or ``words+meaning``, whose two rankings are fused.
+        model: Model that the meaning is by, "" for ``words``.
+        missing: Code of why meaning had no part although it is set up, "" otherwise.
+    """
+
+    items: list[Passage]
+    next_cursor: str | None = None
+    method: Literal["words", "words+meaning"] = "words"
+    model: str = ""
+    missing: str = ""
 
 
 class FolderState(Struct, frozen=True, kw_only=True):

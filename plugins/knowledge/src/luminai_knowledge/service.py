@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -14,10 +15,12 @@ from sqlalchemy.orm import Session
 from luminai import HubError, NotFound, PluginContext
 from luminai_knowledge.config import KnowledgeConfig
 from luminai_knowledge.folders import folders_of
+from luminai_knowledge.fusion import reciprocal_ranks
 from luminai_knowledge.indexer import Indexer
 from luminai_knowledge.language import Analyser, sentences
+from luminai_knowledge.meaning import MEANING_POINT, MeaningIndex, NearPassages, PassageText, passage_text
 from luminai_knowledge.models import documents, passages
-from luminai_knowledge.schemas import Description, Document, DocumentEntry, FolderState, IndexReport, Passage, Section
+from luminai_knowledge.schemas import Description, Document, DocumentEntry, FolderState, Found, IndexReport, Passage, Section
 from luminai_knowledge.search import index_for, inverse_frequency
 
 MAX_QUERY_STEMS: Final = 64
@@ -25,6 +28,7 @@ MAX_RANKED_STEMS: Final = 16
 MAX_RESULTS: Final = 50
 SNIPPET: Final = 240
 START_SECONDS: Final = 5.0
+MEANING_SECONDS: Final = 3.0
 _ENTRY: Final = (documents.c.id, documents.c.title, documents.c.folder, documents.c.path, documents.c.url, documents.c.tags)
 
 
@@ -54,27 +58,50 @@ class Knowledge:
         return await self._indexer.refresh(wait=wait)
 
     async def search(self, query: str, limit: int = 10) -> list[Passage]:
-        """Return up to ``limit`` (at most 50) passages that hold a word of ``query``, best first. No part of ``query`` is syntax.
+        """Return what ``find`` finds."""
+        return (await self.find(query, limit)).items
+
+    async def find(self, query: str, limit: int = 10) -> Found:
+        """Return up to ``limit`` (at most 50) passages that hold a word of ``query`` or, where another plugin can tell, are near it in meaning; best
+        first. No part of ``query`` is syntax.
 
         Of a long query the 64 most frequent words are looked up, and the 16 rarest of them in the index searched for.
         """
         stems = await self._ctx.run_sync(self._query_stems, query)
-        if not stems or limit < 1:
-            return []
+        if limit < 1 or not query.strip():
+            return Found(items=[])
+        near, missing = await self._near(query)
+        depth = MAX_RESULTS if near else min(limit, MAX_RESULTS)
         dialect = self._ctx.db.dialect
 
         def unit(session: Session) -> tuple[dict[str, float], list[tuple[Row[Any], float]]]:
             index = index_for(dialect)
-            weights = _weights(session, stems, dialect)
+            weights = _weights(session, stems, dialect) if stems else {}
             rarest = dict(sorted(weights.items(), key=lambda item: -item[1])[:MAX_RANKED_STEMS])
-            scores = index.ranked(session, rarest, min(limit, MAX_RESULTS)) if rarest else []
+            scores = index.ranked(session, rarest, depth) if rarest else []
+            if near:
+                meant = _of_digests(session, near.digests)
+                scores = reciprocal_ranks(([one for one, _ in scores], meant))[: min(limit, MAX_RESULTS)]
             columns = (documents.c.title, documents.c.url, *passages.c)
             found = select(*columns).join(documents, documents.c.id == passages.c.document_id)
             rows = {row.id: row for row in session.execute(found.where(passages.c.id.in_([one for one, _ in scores])))}
             return weights, [(rows[one], score) for one, score in scores if one in rows]
 
         weights, rows = await self._ctx.db.read(unit)
-        return await self._ctx.run_sync(self._passages, rows, weights)
+        items = await self._ctx.run_sync(self._passages, rows, weights)
+        return Found(items=items, method="words+meaning" if near else "words", model=near.model if near else "", missing=missing)
+
+    async def passage_texts(self, *, after: int = 0, limit: int = 500) -> list[tuple[int, PassageText]]:
+        """Return ``limit`` passages behind the number ``after`` with their numbers, for an index of meanings; two may say the same."""
+        columns = (documents.c.title, passages.c.id, passages.c.headings, passages.c.text, passages.c.code)
+        query = select(*columns).join(documents, documents.c.id == passages.c.document_id).where(passages.c.id > after)
+        rows = await self._ctx.db.read(lambda session: session.execute(query.order_by(passages.c.id).limit(limit)).all())
+        return [(row.id, passage_text(row.title, row.headings, row.text, row.code)) for row in rows]
+
+    async def held(self, digests: Collection[str]) -> set[str]:
+        """Return those of up to 1,000 digests that a passage has."""
+        query = select(passages.c.digest).where(passages.c.digest.in_(digests)).distinct()
+        return set(await self._ctx.db.read(lambda session: session.scalars(query).all()))
 
     async def weights(self, stems: Iterable[str]) -> dict[str, float]:
         """Return the inverse document frequency of those stems that occur in the knowledge base (see ``inverse_frequency``)."""
@@ -90,7 +117,7 @@ class Knowledge:
         found = await self._one(select(documents).where(documents.c.id == document_id))
         if found is not None:
             return found
-        near = await self._ctx.db.read(lambda session: session.scalars(_near(document_id)).all())
+        near = await self._ctx.db.read(lambda session: session.scalars(_close_ids(document_id)).all())
         close = difflib.get_close_matches(document_id[:200], near, n=1)
         hint = f"Did you mean {close[0]}?" if close else "`luminai docs list` shows every id."
         raise NotFound("There is no such document.", code="knowledge.document-not-found", hint=hint)
@@ -145,6 +172,22 @@ class Knowledge:
             failure=state.failure,
         )
 
+    async def _near(self, query: str) -> tuple[NearPassages | None, str]:
+        """Return what is near in meaning, and the code of why that cannot be told."""
+        indexes: Sequence[MeaningIndex] = self._ctx.extensions(MEANING_POINT)
+        if not indexes:
+            return None, ""
+        try:
+            async with asyncio.timeout(MEANING_SECONDS):
+                return await indexes[0].nearest(query, MAX_RESULTS), ""
+        except HubError as error:
+            return None, error.code
+        except TimeoutError:
+            return None, "deadline-exceeded"
+        except Exception:
+            self._ctx.log.exception("knowledge.meaning.failed", extra={"plugin": self._ctx.id})
+            return None, "internal"
+
     async def _one(self, query: Select[Any]) -> Document | None:
         row = await self._ctx.db.read(lambda session: session.execute(query).first())
         return None if row is None else _document(row)
@@ -186,7 +229,14 @@ def _weights(session: Session, stems: list[str], dialect: str) -> dict[str, floa
     return {stem: inverse_frequency(total, held[stem]) for stem in stems if stem in held}
 
 
-def _near(document_id: str) -> Select[tuple[str]]:
+def _of_digests(session: Session, digests: Sequence[str]) -> list[int]:
+    """Return the passages that have the digests, in the order of these."""
+    rows = session.execute(select(passages.c.id, passages.c.digest).where(passages.c.digest.in_(digests)).order_by(passages.c.id))
+    place = {digest: at for at, digest in enumerate(digests)}
+    return [row.id for row in sorted(rows, key=lambda row: place[row.digest])]
+
+
+def _close_ids(document_id: str) -> Select[tuple[str]]:
     """Return ids with the same kind or the same last part: those that a slip of the pen means."""
     kind, _, name = document_id.partition(":")
     last = name.rpartition("/")[2]

@@ -1,8 +1,8 @@
 """Journals into the tables, many at once, within the caller's unit of work: load and lock what they touch, decide in memory, write in one statement.
 
 Texts of SQL and the driver's own parameters, for a batch of a thousand: there is no object for a row, and the text of a statement is the same every
-time, so that the server has it prepared. Accounts are locked in the order of their ids, ``FOR NO KEY UPDATE``: two batches never wait for each other
-in a circle.
+time, so that the server has it prepared. Accounts are locked before anything else is read, in the order of their ids, ``FOR NO KEY UPDATE``: two
+batches never wait for each other in a circle, and a unit need not be serializable to decide right.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from luminai_ledger.moments import micros
 from luminai_ledger.prepared import Prepared, Refusal, prepare, refused
 
 _STORED: Final = "SELECT id, seq, kind, debit, credit, amount, released, hold, code, reference, legs, reverses FROM ledger__transfers WHERE id"
+_SIDES: Final = "SELECT debit, credit FROM ledger__transfers WHERE id"
 _HOLDS: Final = "SELECT id, debit, credit, amount FROM ledger__holds WHERE id"
 _ACCOUNTS: Final = (
     "SELECT id, asset, guard, overdraft, closed_at, debits_posted, credits_posted, debits_pending, credits_pending FROM ledger__accounts WHERE id"
@@ -77,26 +78,31 @@ def apply_prepared(session: Session, journals: Sequence[Prepared], now: datetime
 def _load(connection: Connection, books: Books, journals: Sequence[Prepared]) -> dict[bytes, int]:
     """Fill the books with what the journals touch, and return the places of transfers that are there."""
     legs = [leg for journal in journals for leg in journal.legs]
-    places: dict[bytes, int] = {}
+    held = {leg.hold for leg in legs if leg.hold is not None}
     wanted = {leg.debit for leg in legs} | {leg.credit for leg in legs}
+    for sides in _rows(connection, _SIDES, held):
+        wanted |= set(map(bytes, sides))
+    wanted.discard(b"")
+    _load_accounts(connection, books, wanted)  # first: what is read behind the locks stands until the unit ends
+    places: dict[bytes, int] = {}
     for identity, seq, *stored in _rows(connection, _STORED, (leg.id for leg in legs)):
         books.stored[bytes(identity)] = (
             *(stored[0], bytes(stored[1]), bytes(stored[2]), stored[3], stored[4], _bytes(stored[5]), stored[6], stored[7], stored[8]),
             _bytes(stored[9]),
         )
         places[bytes(identity)] = seq
-        wanted.add(bytes(stored[1]))
-    held = {leg.hold for leg in legs if leg.hold is not None}
+    _load_accounts(connection, books, {stored[1] for stored in books.stored.values()} - books.accounts.keys())
     for identity, debit, credit, amount in _rows(connection, _HOLDS, held):
         books.holds[bytes(identity)] = (bytes(debit), bytes(credit), amount)
-        wanted |= {bytes(debit), bytes(credit)}
     back = {journal.reverses for journal in journals if journal.reverses is not None}
     books.reversed.update(bytes(row[0]) for row in _rows(connection, _REVERSED, back))
-    wanted.discard(b"")
+    return places
+
+
+def _load_accounts(connection: Connection, books: Books, wanted: Iterable[bytes]) -> None:
     locked = " ORDER BY id FOR NO KEY UPDATE" if connection.dialect.name == "postgresql" else ""
     for identity, asset, guard, overdraft, closed_at, *balances in _rows(connection, _ACCOUNTS, sorted(wanted), locked):
         books.accounts[bytes(identity)] = State(asset, guard, overdraft, closed_at is not None, tuple(balances))
-    return places
 
 
 def _rows(connection: Connection, query: str, ids: Iterable[bytes], more: str = "") -> Iterable[Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-from sqlalchemy import Select, and_, literal, or_, select, union_all
+from sqlalchemy import Select, and_, bindparam, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from luminai import NotFound
@@ -17,6 +17,7 @@ from luminai_ledger.models import BALANCES, accounts, holds, transfers
 from luminai_ledger.moments import micros, moment
 
 _CHUNK: Final = 500
+_BY_ID: Final = select(accounts).where(accounts.c.id.in_(bindparam("ids", expanding=True)))
 KINDS: Final[tuple[Literal["transfer", "hold", "post", "void"], ...]] = ("transfer", "hold", "post", "void")
 
 
@@ -119,7 +120,7 @@ def balances(session: Session, identities: Sequence[str]) -> dict[str, Balance]:
     wanted = [raw(identity) for identity in identities]
     found: dict[str, Balance] = {}
     for start in range(0, len(wanted), _CHUNK):
-        for row in session.execute(select(accounts).where(accounts.c.id.in_(wanted[start : start + _CHUNK]))):
+        for row in session.execute(_BY_ID, {"ids": wanted[start : start + _CHUNK]}):
             found[wire("acc", row.id)] = balance_of(row)
     return found
 

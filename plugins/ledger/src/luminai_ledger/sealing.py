@@ -73,13 +73,15 @@ async def seal(ctx: PluginContext) -> int:
             return made
         values = {"id": number, "first_seq": first, "last_seq": last, "count": digest.count, "digest": digest.value()}
 
-        def unit(session: Session, values: dict[str, Any] = values) -> None:
+        def unit(session: Session, values: dict[str, Any] = values) -> bool:
+            if session.execute(select(func.coalesce(func.max(seals.c.id), 0))).scalar_one() != values["id"] - 1:
+                return False  # somebody else sealed meanwhile: what is left is looked for anew
             line = f"seal:{values['id']}:{values['first_seq']}-{values['last_seq']}:{values['digest'].hex()}"
             entry = AuditEntry(action="ledger.seal", object=line, detail={"transfers": values["count"]}, retention="7y")
             session.execute(insert(seals).values(**values, audit_entry=ctx.audit(session, ACTOR, entry), at=micros(ctx.clock.now())))
+            return True
 
-        await database.write(unit)
-        made += 1
+        made += await database.write(unit)
 
 
 async def _horizon(ctx: PluginContext) -> int:

@@ -112,7 +112,7 @@ class Writer:
             return apply_prepared(session, journals, now)
 
         try:
-            outcomes = await self._ctx.db.as_system().write(unit, timeout=self._timeout)
+            outcomes = await self._ctx.db.as_system().write(unit, timeout=self._timeout, isolation="read-committed")
         except (Unavailable, DeadlineExceeded) as error:  # the database as a whole: trying halves would only take longer
             for one in batch:
                 _fail(one, error)

@@ -78,18 +78,19 @@ class Inbox:
         Raises:
             PaymentError: the provider cannot be asked, or does not know; nothing is marked.
         """
-        row = await self._db.read(lambda session: _find(session, told))
-        if row.is_known:
-            await self._db.write(lambda session: _finish(session, delivery))
-            return False
-        payment_id = row.payment or await self._adopt(told)
-        if not payment_id:
-            await self._unknown(told, delivery)
-        elif row.is_older:
-            await self._older(told, payment_id, delivery)
-        else:
-            await self.look(payment_id, told, delivery)
-        return True
+        while True:
+            row = await self._db.read(lambda session: _find(session, told))
+            if row.is_known:
+                await self._db.write(lambda session: _finish(session, delivery))
+                return False
+            payment_id = row.payment or await self._adopt(told)
+            if row.is_older:
+                await self._older(told, payment_id, delivery)
+            elif payment_id:
+                await self.look(payment_id, told, delivery)
+            elif not await self._unknown(told, delivery):
+                continue
+            return True
 
     async def look(self, payment_id: str, told: Told | None = None, delivery: Delivery | None = None) -> None:
         """Ask the provider how a payment stands, and take that over together with the event that hinted at it.
@@ -131,9 +132,10 @@ class Inbox:
         is_open = operations.c.state.in_(store.STILL_OPEN) | (operations.c.code == NEVER_ARRIVED)
         query = select(operations.c.id, operations.c.payment, operations.c.state).join(payments, payments.c.id == operations.c.payment)
         query = query.where(payments.c.provider == told.provider, operations.c.kind == "authorize", is_open, operations.c.created_at > since)
-        found = await self._db.read(lambda session: session.execute(query.order_by(operations.c.id.desc()).limit(MAX_ADOPTABLE)).all())
-        is_open_to_doubt = False
-        for operation in found:
+        query = query.order_by((operations.c.code == NEVER_ARRIVED), operations.c.id.desc()).limit(MAX_ADOPTABLE + 1)
+        found = await self._db.read(lambda session: session.execute(query).all())
+        is_open_to_doubt = len(found) > MAX_ADOPTABLE and found[MAX_ADOPTABLE].state in store.STILL_OPEN
+        for operation in found[:MAX_ADOPTABLE]:
             try:
                 result = await self._query(told.provider, key=operation.id)
             except PaymentError as error:
@@ -154,19 +156,22 @@ class Inbox:
         is_wrong = result.status not in (PaymentStatus.FAILED, PaymentStatus.VOIDED, PaymentStatus.REQUIRES_ACTION)
         await self._note(told, payment_id, wrong if is_wrong else None, delivery)
 
-    async def _unknown(self, told: Told, delivery: Delivery | None) -> None:
-        """Note an event of a payment that was not made here."""
-        await self._note(told, "", Incident("unknown-payment", f"{told.kind} of {told.ref}"), delivery)
+    async def _unknown(self, told: Told, delivery: Delivery | None) -> bool:
+        """Note an event of a payment that was not made here; return False when its payment turned up while its answer was looked for."""
+        return await self._note(told, "", Incident("unknown-payment", f"{told.kind} of {told.ref}"), delivery)
 
-    async def _note(self, told: Told, payment_id: str, incident: Incident | None, delivery: Delivery | None) -> None:
+    async def _note(self, told: Told, payment_id: str, incident: Incident | None, delivery: Delivery | None) -> bool:
         incident_id, now = self._ctx.new_id("pinc"), self._ctx.clock.now()
 
-        def unit(session: Session) -> None:
+        def unit(session: Session) -> bool:
+            if not payment_id and _find(session, told).payment:
+                return False
             if _write(session, told, payment_id, delivery, now) and incident is not None:
                 store.note(session, incident_id, incident, provider=told.provider, payment=payment_id, about=told.ref, now=now)
             _finish(session, delivery)
+            return True
 
-        await self._db.write(unit)
+        return await self._db.write(unit)
 
     async def _query(self, provider: str, ref: str | None = None, *, key: str | None = None) -> PaymentResult:
         found = provider_named(self._ctx, provider)

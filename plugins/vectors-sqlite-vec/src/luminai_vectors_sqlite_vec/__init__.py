@@ -1,0 +1,1 @@
+"""Vectors in a SQLite file, by sqlite-vec."""
