@@ -394,7 +394,7 @@ def test_command__database_with_data__is_backed_up_before_it_is_upgraded(home: H
     (row,) = json.loads(done.stdout)
     assert row["applied"] == ["0001", "0002", "0003", "0004"]
     assert f"backup: {row['backup']}" in done.stderr
-    assert "[1/3] chat 0001: Sessions" in done.stderr
+    assert "[1/4] chat 0001: Sessions" in done.stderr
     with contextlib.closing(sqlite3.connect(row["backup"])) as connection:
         names = {found for (found,) in connection.execute("SELECT name FROM sqlite_master")}
     assert "knowledge__documents" in names

@@ -472,7 +472,9 @@ def test_payment__settled_while_its_event_is_looked_at__is_not_unknown(monkeypat
 
 
 def test_event__of_a_payment_behind_many_open_ones__waits_until_they_are_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("luminai_payments.inbox.MAX_ADOPTABLE", 2)
+    from luminai_payments import inbox
+
+    monkeypatch.setattr(inbox, "MAX_ADOPTABLE", 2)
 
     async def work(shop: Shop) -> None:
         lost = await shop.charge(method="card_answer_lost")
