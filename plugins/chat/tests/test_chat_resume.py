@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
 
-from luminai import End, EndState, TextDelta, Usage
+from luminai import End, EndState, Seam, TextDelta, Usage
 from luminai.testing import Cut, FrozenClock, Hang, HubUnderTest, ScriptedProvider, Wait, running_hub
 from luminai_chat.continuation import LEAST, Continuation
 from luminai_chat.turn_log import MAX_AHEAD, LogEvent, TurnLog, merged
@@ -193,18 +192,12 @@ def test_log__runner_ahead_of_what_is_kept__is_bounded() -> None:
     assert log.last == 5 + 3 * MAX_AHEAD
 
 
-class Seam(Struct, frozen=True, tag="seam", kw_only=True):
-    """What a gateway sends when another model goes on."""
-
-    model: str
-    keep: bool
-    state: str = "cut"
-    reason: str = ""
-
-
 def test_seam__of_a_gateway__is_marked_and_what_is_void_is_not_stored() -> None:
     async def work(hub: HubUnderTest) -> None:
-        steps: Any = ("one ", Seam(model="b/x", keep=True), "two", FINISHED), ("void", Seam(model="b/x", keep=False), "anew", FINISHED)
+        steps: Any = (
+            ("one ", Seam(model="b/x", keep=True, state=EndState.CUT), "two", FINISHED),
+            ("void", Seam(model="b/x", keep=False, state=EndState.CUT), "anew", FINISHED),
+        )
         hub.provide("ai_providers", ScriptedProvider(*steps))
         client = hub.client("chat:read", "chat:write")
         for response, keep in (("one two", True), ("anew", False)):
