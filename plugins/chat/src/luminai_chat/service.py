@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
 import msgspec
-from msgspec import Struct
 
 from luminai import (
     Actor,
     Conflict,
     EndState,
-    Forbidden,
     Health,
     HealthState,
-    InvalidInput,
     NotFound,
-    NotSignedIn,
-    Once,
-    Persona,
     PluginContext,
-    Problem,
-    TooLarge,
     Unprocessable,
 )
 from luminai_chat import approvals, store, turn_rows
+from luminai_chat.admission import Admission, once_of
 from luminai_chat.answer import GO_ON
 from luminai_chat.charges import Charges
 from luminai_chat.config import ChatConfig
@@ -38,15 +30,16 @@ from luminai_chat.keeper import Keeper
 from luminai_chat.quota import Quota
 from luminai_chat.recovery import Recovery
 from luminai_chat.replay import KeptLog
-from luminai_chat.routing import Route, Routing
-from luminai_chat.schemas import MAX_PLAYGROUND_MESSAGE, Approval, ChatAnswer, ChatAsk, ContinueAsk, TurnView
+from luminai_chat.routing import Routing
+from luminai_chat.schemas import Approval, ChatAnswer, ChatAsk, ContinueAsk, TurnView
 from luminai_chat.sealed import seal_old_rows
 from luminai_chat.tools import Toolbox
 from luminai_chat.turn import Runner, Turn
-from luminai_chat.turn_log import Log, LogEvent, TurnLog
-from luminai_chat.turn_store import Opened, TurnStore
+from luminai_chat.turn_log import Log
+from luminai_chat.turn_store import TurnStore
+from luminai_chat.whole import whole
 from luminai_personas import PersonaDirectory
-from luminai_resonance import Resonance, frequency_named
+from luminai_resonance import Resonance
 
 ENDED_PLAYGROUND_TURNS: Final = 100
 """Of those nothing is stored, so their logs stay here for a while."""
@@ -55,14 +48,6 @@ PROCESS: Final = uuid4().hex
 STOP_SECONDS: Final = 4.0
 """What the turns that are ended with the hub have to be stored."""
 STOPPED: Final = "the hub was stopped while it answered"
-
-
-class Subject(Struct, frozen=True, kw_only=True):
-    """What ``guard.turn`` and ``choose.*`` steps decide on."""
-
-    ask: ChatAsk
-    actor: Actor | None
-    address: str
 
 
 class Chat:
@@ -75,6 +60,7 @@ class Chat:
         self._resonance = ctx.service(Resonance)
         self._routing = Routing(ctx)
         self._quota = Quota(ctx.config)
+        self._admission = Admission(ctx, self._personas, self._resonance, self._routing, self._quota)
         charges = Charges(ctx)
         self._keeper = Keeper(ctx, PROCESS)
         self._store = TurnStore(ctx, charges, PROCESS)
@@ -113,14 +99,9 @@ class Chat:
             NotFound: the session or message is not the actor's.
             PaymentRequired: it costs more than there is; see ``Metering.hold``.
         """
-        _check_text(ask.message)
-        if actor is None:
-            self._check_playground(ask, address)
-        elif ask.user_id is not None and ask.user_id not in (actor.subject, actor.id):
-            hint = "Leave user_id out; the credential says who you are."
-            raise Forbidden("user_id is not the signed-in actor.", code="chat.user-mismatch", hint=hint)
-        turn = await self._prepare(ask, actor, address)
-        once = self._once(actor, idempotency_key, ask)
+        self._admission.check(ask, actor, address)
+        turn = await self._admission.prepare(ask, actor, address)
+        once = once_of(actor, idempotency_key, ask)
         return await self._start(turn, actor.subject if actor else address, self._store.begin(turn, once) if actor else None)
 
     async def go_on(self, turn_id: str, ask: ContinueAsk, *, actor: Actor, address: str, idempotency_key: str | None = None) -> Log:
@@ -141,8 +122,8 @@ class Chat:
         if row.end_state not in GO_ON or row.reply_id is None:
             raise Conflict(f"This turn is {row.end_state}.", code="chat.nothing-to-continue", hint="Ask a new question.")
         fields = {"session_id": row.session_id, "parent_id": None, "persona": row.persona, "model": ask.model or row.model, "user_id": None}
-        turn = await self._prepare(msgspec.structs.replace(before, **fields), actor, address)
-        once = self._once(actor, idempotency_key, [turn_id, ask])
+        turn = await self._admission.prepare(msgspec.structs.replace(before, **fields), actor, address)
+        once = once_of(actor, idempotency_key, [turn_id, ask])
         return await self._start(turn, actor.subject, self._store.begin_again(turn, row, once))
 
     async def answer(self, ask: ChatAsk, *, actor: Actor | None, address: str) -> ChatAnswer:
@@ -249,41 +230,6 @@ class Chat:
             return Health(state, f"{missing.detail} {missing.hint}")
         return Health(HealthState.OK, f"{provider.name}/{model.id} answers when no model is named")
 
-    async def _prepare(self, ask: ChatAsk, actor: Actor | None, address: str) -> Turn:
-        """Return the turn of a question, with all that is decided before anything is stored."""
-        subject = Subject(ask=ask, actor=actor, address=address)
-        await self._ctx.decisions.guard("guard.turn", subject)
-        if ask.calculator is not None:
-            self._resonance.calculator(ask.calculator)
-        active = ask.context.active_frequencies
-        if active is not None:
-            active = tuple(dict.fromkeys(frequency_named(name).id for name in active))
-        persona: Persona | None = await self._ctx.decisions.choose("choose.persona", subject)
-        if persona is None:
-            persona = self._personas.resolve(ask.persona) if ask.persona else self._personas.default
-        provider, model = await self._route(subject)
-        return Turn(
-            id=self._ctx.new_id("turn"),
-            ask=ask,
-            subject=actor.subject if actor is not None else "",
-            actor=actor,
-            persona=persona,
-            full_model=f"{provider.name}/{model.id}",
-            provider=provider,
-            model=model,
-            log=TurnLog(),
-            active_frequencies=active,
-        )
-
-    async def _route(self, subject: Subject) -> Route:
-        """Return the model that is named, chosen by a step, or the default; the playground only gets listed providers."""
-        chosen = subject.ask.model or await self._ctx.decisions.choose("choose.route", subject)
-        is_playground = subject.actor is None
-        route = self._routing.find(str(chosen)) if chosen else self._routing.default(playground=is_playground)
-        if is_playground:
-            self._routing.check_playground(route)
-        return route
-
     async def _start(self, turn: Turn, who: str, begin: Any) -> Log:
         """Store the beginning of a kept turn, and start it; return its log, or that of the turn that the same Idempotency-Key started before."""
         place = self._quota.turn(who)
@@ -334,51 +280,3 @@ class Chat:
     async def _answered(self, turn: Turn, digest: str, since: datetime) -> bool | None:
         database = self._ctx.db.as_subject(turn.subject)
         return await database.write(lambda session: approvals.take(session, turn.subject, turn.id, digest, since))
-
-    def _once(self, actor: Actor | None, key: str | None, asked: Any) -> Once | None:
-        if actor is None or key is None:
-            return None
-
-        return Once(f"chat:{actor.subject}", key, hashlib.sha256(msgspec.json.encode(asked)).digest(), Opened)
-
-    def _check_playground(self, ask: ChatAsk, address: str) -> None:
-        if not self._config.playground:
-            raise NotSignedIn("This needs a credential: the playground is closed.", hint="Send an API key as `Authorization: Bearer …`.")
-        if ask.session_id is not None or ask.parent_id is not None:
-            hint = "Leave session_id out, or use an API key."
-            raise Unprocessable("The playground keeps no sessions.", code="chat.playground-no-session", hint=hint)
-        if len(ask.message) > MAX_PLAYGROUND_MESSAGE:
-            raise TooLarge(
-                f"The playground takes {MAX_PLAYGROUND_MESSAGE} characters.", code="chat.playground-too-long", hint="Shorten the question."
-            )
-        self._quota.take_playground(address)
-
-
-async def whole(log: Log) -> ChatAnswer:
-    """Wait for a turn's end.
-
-    Raises:
-        TurnFailed: it ended with a problem.
-    """
-    last: LogEvent | None = None
-    async for batch in log.follow():
-        last = batch[-1] if batch else last
-    if last is None or last.kind != "end":
-        raise TurnFailed(msgspec.json.decode(last.data, type=Problem) if last is not None and last.kind == "problem" else None)
-    return msgspec.json.decode(last.data, type=ChatAnswer)
-
-
-class TurnFailed(Exception):
-    """A turn ended with ``problem``."""
-
-    def __init__(self, problem: Problem | None) -> None:
-        super().__init__(problem.detail if problem else "the turn failed")
-        self.problem = problem or Problem(title="Internal error", status=500, code="internal", detail="The turn failed.")
-
-
-def _check_text(message: str) -> None:
-    """Refuse what no person writes and a database may choke on."""
-    if not message.strip():
-        raise InvalidInput("The message is empty.", code="chat.empty-message", hint="Write a question.")
-    if any((ord(sign) < 32 and sign not in "\n\r\t") or ord(sign) == 127 or 0xD800 <= ord(sign) <= 0xDFFF for sign in message):
-        raise InvalidInput("The message holds control characters.", code="chat.bad-characters", hint="Send plain text.")

@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from luminai import actor_of, client_address, log_field, policy, signed_in
 from luminai_chat.schemas import Approval, ChatAsk, ContinueAsk, TurnView
-from luminai_chat.service import Chat, TurnFailed, whole
+from luminai_chat.service import Chat
 from luminai_chat.turn_log import Log, merged
+from luminai_chat.whole import TurnFailed, whole
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 Key = Annotated[str | None, HeaderParameter(name="Idempotency-Key", min_length=1, max_length=255)]
