@@ -18,6 +18,7 @@ from luminai.config.settings import Settings
 from luminai.contracts.errors import HubError, Unavailable
 from luminai.contracts.identity import Actor
 from luminai.http.client_address import client_address
+from luminai.http.compression import compressed
 from luminai.http.hosts import Hosts, Origins
 from luminai.http.live import LiveStreams
 from luminai.http.problems import send_problem
@@ -193,7 +194,7 @@ class Edge:
         return socket_sender(state.stream, send, lambda: self._shedding.leave(state), lambda error: send_problem(scope, receive, send, error))
 
     def _sender(self, scope: Any, state: RequestState, table: PrefixTable, send: Send, *, is_ready_made: bool) -> Send:
-        """Return ``send`` with the hub's headers and without the body of an answer to HEAD.
+        """Return ``send`` with the hub's headers, compressed where that is wanted, and without the body of an answer to HEAD.
 
         It is a plain function that hands on ``send``'s awaitable: a coroutine of its own would cost every message a frame.
         With ``is_ready_made`` the server takes header lines as bytes; another server gets each header by itself.
@@ -201,36 +202,49 @@ class Edge:
 
         def sender(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                state.status = message["status"]
-                is_strict = True
-                given = message.get("headers", ())
-                if state.keyed is not None:
-                    state.keyed.starts(state.status, given)
-                for name, value in given:
-                    if name == b"content-security-policy":
-                        is_strict = False
-                    elif name == b"content-type" and value.startswith(b"text/event-stream"):
-                        self._opened(scope, state, table, send)
-                        self.live.add(state.stream)
-                        self._shedding.leave(state)
-                more = state.headers
-                if self._origins and state.origin is not None:
-                    more = [*more, *self._origins.headers(state.origin)]
-                if is_ready_made:
-                    lines = b"".join([b"%b: %b\r\n" % header for header in more])  # the hub's own numbers, and an origin that the parser read
-                    head = table.strict_head if is_strict else table.head
-                    message[HEAD] = b"%b%b%b\r\n" % (lines, head, state.request_id)  # type: ignore[typeddict-unknown-key]
-                else:
-                    own = table.strict_headers if is_strict else table.headers
-                    message["headers"] = [*given, *more, *own, (b"x-request-id", state.request_id)]
-            elif state.keyed is not None:
+                self._begin_answer(scope, state, table, send, message, is_ready_made=is_ready_made)
+                state.compressed = compressed(scope, state, message)
+                return _held() if state.compressed is not None else send(message)
+            if state.compressed is not None:
+                packed: Awaitable[None] = state.compressed.pass_on(message, send)
+                return packed
+            if state.keyed is not None:
                 passed: Awaitable[None] = state.keyed.pass_on(message, send)
                 return passed
-            elif state.method == "HEAD":
+            if state.method == "HEAD":
                 message = {**message, "body": b""}  # type: ignore[assignment]
             return send(message)
 
         return sender
+
+    def _begin_answer(self, scope: Any, state: RequestState, table: PrefixTable, send: Send, message: Any, *, is_ready_made: bool) -> None:
+        """Note the status and what kind of answer it is, and put the hub's headers in."""
+        state.status = message["status"]
+        is_strict = True
+        given = message.get("headers", ())
+        if state.keyed is not None:
+            state.keyed.starts(state.status, given)
+        for name, value in given:
+            if name == b"content-security-policy":
+                is_strict = False
+            elif name == b"content-type" and value.startswith(b"text/event-stream"):
+                self._opened(scope, state, table, send)
+                self.live.add(state.stream)
+                self._shedding.leave(state)
+        more = state.headers
+        if self._origins and state.origin is not None:
+            more = [*more, *self._origins.headers(state.origin)]
+        if is_ready_made:
+            lines = b"".join([b"%b: %b\r\n" % header for header in more])  # the hub's own numbers, and an origin that the parser read
+            head = table.strict_head if is_strict else table.head
+            message[HEAD] = b"%b%b%b\r\n" % (lines, head, state.request_id)
+        else:
+            own = table.strict_headers if is_strict else table.headers
+            message["headers"] = [*given, *more, *own, (b"x-request-id", state.request_id)]
+
+
+async def _held() -> None:
+    """The start waits for its body."""
 
 
 def _is_preflight(scope: Any) -> bool:

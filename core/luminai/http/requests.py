@@ -49,6 +49,7 @@ class RequestState(Struct, eq=False):
     status: int = 0
     stream: Any = None
     keyed: Any = None
+    compressed: Any = None
     headers: Sequence[tuple[bytes, bytes]] = ()
     extra: dict[str, Any] | None = None
 
