@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from luminai import End, EndState, Seam, TextDelta, Usage
-from luminai.testing import Cut, FrozenClock, Hang, HubUnderTest, ScriptedProvider, Wait, running_hub
+from luminai.testing import Cut, FrozenClock, Hang, HubUnderTest, ScriptedProvider, Wait, faults, running_hub
 from luminai_chat.continuation import LEAST, Continuation
 from luminai_chat.turn_log import MAX_AHEAD, LogEvent, TurnLog, merged
 
@@ -222,6 +223,17 @@ def test_session__deleted_while_it_is_answered__takes_its_turn_along() -> None:
         assert (await client.request("GET", "/api/sessions")).json()["items"] == []
 
     on_hub(work)
+
+
+def test_start__that_fails_at_its_end__is_taken_back_without_another_fault(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        with faults.fail("chat", "start", when="after"):
+            async with running_hub(*BASE) as hub:
+                assert (await hub.client().request("GET", "/api/chat/turns/turn_x")).status == 503
+
+    asyncio.run(main())
+    assert "plugin.failed" in caplog.messages
+    assert "plugin.stop.failed" not in caplog.messages
 
 
 def test_stop__of_the_plugin__ends_its_turns_as_cut() -> None:

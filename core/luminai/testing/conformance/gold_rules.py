@@ -25,6 +25,8 @@ SUITES: Final = {
     "storage_backends": "StorageContract",
 }
 _NOT_FOUND: Final = re.compile(r'module named "([\w.]+)"')
+_NONE_COLLECTED: Final = 5
+"""Exit code of pytest."""
 SUBJECT_VARIABLE: Final = "LUMINAI_CONFORMANCE_SUBJECT"
 """Names the file that tells the process of the suites what to test."""
 
@@ -72,6 +74,8 @@ def _pytest(options: Sequence[str], folder: Path, env: Mapping[str, str]) -> str
     command = [sys.executable, "-m", "pytest", *options]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - suites, and the plugin's tests
     lines = done.stdout.strip().splitlines()
+    if done.returncode == _NONE_COLLECTED:
+        raise CannotTell("with these settings it offers nothing that its suite can ask; name more with --settings")
     if done.returncode:
         failed = [line.partition("::")[2] or line for line in lines if line.startswith(("FAILED", "ERROR"))]
         raise RuleBroken("; ".join(failed[:6]) or (done.stdout + done.stderr).strip()[-500:])

@@ -26,6 +26,9 @@ class Plugin:
 
     config: ClassVar = ChatConfig
 
+    def __init__(self) -> None:
+        self._chat: Chat | None = None
+
     @hookimpl
     def models(self) -> MetaData:
         """Name the tables."""
@@ -34,7 +37,8 @@ class Plugin:
     @hookimpl
     def services(self, ctx: PluginContext) -> Sequence[Service]:
         """Offer the chat to plugins with a surface of their own."""
-        return [Service(Chat, Chat(ctx))]
+        self._chat = Chat(ctx)
+        return [Service(Chat, self._chat)]
 
     @hookimpl
     def decisions(self, ctx: PluginContext) -> Sequence[Decision]:
@@ -67,9 +71,10 @@ class Plugin:
         ctx.service(Chat).start()
 
     @hookimpl
-    async def stop(self, ctx: PluginContext) -> None:
+    async def stop(self) -> None:
         """End what runs, keeping what was generated."""
-        await ctx.service(Chat).stop()
+        if self._chat is not None:  # after a start that failed, the service is not offered any more
+            await self._chat.stop()
 
     @hookimpl
     def extension_points(self) -> Sequence[ExtensionPoint]:
