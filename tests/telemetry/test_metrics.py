@@ -38,6 +38,16 @@ def test_requests__are_measured_by_template_never_by_path(world: Any) -> None:
     assert sample(found, "luminai_requests_total", plugin="watched", method="GET", route="(none)", status="404") == 20
 
 
+@pytest.mark.shows("PX-86")
+def test_machine__tells_processor_memory_disk_and_network(world: Any) -> None:
+    found = world.scrape()
+    for name in ("luminai_machine_cpu_share", "luminai_machine_memory_share", "luminai_disk_free_share"):
+        assert 0 <= sample(found, name) <= 1, name
+    for direction in ("in", "out"):
+        assert sample(found, "luminai_machine_network_bytes_total", direction=direction) >= 0
+    assert sample(found, "luminai_process_disk_bytes_total", direction="write") >= 0
+
+
 @pytest.mark.shows("LK-65", "LK-66", "LK-68", "LR-144")
 def test_gauges__tell_pool_queues_process_and_streams(world: Any) -> None:
     runner = world.hub.client("watched:run", subject="usr_a")

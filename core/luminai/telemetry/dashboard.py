@@ -98,6 +98,7 @@ PANELS: Final[tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...]] = (
     ("Processor", "percentunit", ((f"luminai_process_cpu_share{_OF}", "{{instance}}"), (f"luminai_machine_cpu_share{_OF}", "{{instance}} machine"))),
     ("Open files and sockets", "short", ((f"process_open_fds{_OF}", "{{instance}}"), (f"luminai_streams_open{_OF}", "{{instance}} {{kind}}"))),
     ("Disk", "Bps", ((f"rate(luminai_process_disk_bytes_total{_OF}[$__rate_interval])", "{{instance}} {{direction}}"),)),
+    ("Network", "Bps", ((f"rate(luminai_machine_network_bytes_total{_OF}[$__rate_interval])", "{{instance}} {{direction}}"),)),
     ("Free room on the disk", "percentunit", ((f"luminai_disk_free_share{_OF}", "{{instance}}"),)),
     ("Health checks (3 is failing)", "short", ((f"max by (plugin, check) (luminai_health{_OF})", "{{plugin}} {{check}}"),)),
     ("Alerts", "short", ((f"max by (rule, severity) (luminai_alerts_firing{_OF})", "{{severity}} {{rule}}"),)),

@@ -51,6 +51,13 @@ class Machine:
             moved = dict(line.split(": ") for line in (_PROC / "self/io").read_text().splitlines())
             rows: dict[Labels, Value] = {("read",): float(moved["read_bytes"]), ("write",): float(moved["write_bytes"])}
             found.append(Family(name="luminai_process_disk_bytes", kind="counter", help="Bytes from and to disks.", labels=("direction",), rows=rows))
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            counts = [line.split(":")[1].split() for line in (_PROC / "net/dev").read_text().splitlines()[2:] if not line.strip().startswith("lo:")]
+            came, left = sum(int(one[0]) for one in counts), sum(int(one[8]) for one in counts)
+            through: dict[Labels, Value] = {("in",): float(came), ("out",): float(left)}
+            found.append(
+                Family(name="luminai_machine_network_bytes", kind="counter", help="Bytes over the network.", labels=("direction",), rows=through)
+            )
         with contextlib.suppress(OSError):
             disk = shutil.disk_usage(self._data_dir)
             found.append(_gauge("luminai_disk_free_share", "Free room on the disk of the data folder.", disk.free / disk.total))

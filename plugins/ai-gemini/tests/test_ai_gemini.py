@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -54,16 +55,23 @@ def good(asked: Asked) -> Sequence[Step]:
     return whole(faults.reply(TEXT, (7, 5)))
 
 
+@asynccontextmanager
+async def gemini_hub(folder: Path):
+    """Run a hub whose Gemini answers well."""
+    async with service() as there:
+        there.answer = good
+        config = {"instances": [{"base-url": f"{there.url}/v1beta", "models": [{"id": "m"}, {"id": "e", "kinds": ["embedding"]}]}]}
+        settings = {"plugins": {"ai-gemini": {"approve": ["secrets", "outbound:generativelanguage.googleapis.com", there.grant]}}}
+        async with running_hub("ai-gemini", config={"ai-gemini": config}, settings=settings, folder=folder) as hub:
+            assert hub.state("ai-gemini") == "enabled"
+            yield hub
+
+
 class TestContract(AIProviderContract):
     @asynccontextmanager
     async def provider(self, folder: Path):
-        async with service() as there:
-            there.answer = good
-            config = {"instances": [{"base-url": f"{there.url}/v1beta", "models": [{"id": "m"}, {"id": "e", "kinds": ["embedding"]}]}]}
-            settings = {"plugins": {"ai-gemini": {"approve": ["secrets", "outbound:generativelanguage.googleapis.com", there.grant]}}}
-            async with running_hub("ai-gemini", config={"ai-gemini": config}, settings=settings, folder=folder) as hub:
-                assert hub.state("ai-gemini") == "enabled"
-                yield hub.hub.generation.wiring.providers.ai_providers["gemini"]
+        async with gemini_hub(folder) as hub:
+            yield hub.hub.generation.wiring.providers.ai_providers["gemini"]
 
     def request(self) -> ChatRequest:
         return ChatRequest(model="m", messages=(ChatMessage("user", "hello"),))
@@ -120,6 +128,19 @@ def test_reply__thoughts_and_tool_calls__are_told_apart_and_counted() -> None:
         assert (reply.usage.reasoning_tokens, reply.usage.cached_input_tokens) == (30, 4)
 
     run(work)
+
+
+@pytest.mark.shows("PX-87")
+def test_calls__of_the_service__show_in_the_hubs_metrics(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with gemini_hub(tmp_path) as hub:
+            provider = hub.hub.generation.wiring.providers.ai_providers["gemini"]
+            for _ in range(3):
+                await provider.chat(TestContract().request())
+            told = (await hub.client("*").request("GET", "/metrics")).text
+            assert 'luminai_provider_seconds_count{call="chat",channel="ai",plugin="ai-gemini"} 3.0' in told, told
+
+    asyncio.run(main())
 
 
 def test_prompt__that_does_not_pass__is_filtered() -> None:

@@ -120,6 +120,17 @@ def test_decline__is_an_outcome_and_stays_the_same_for_its_key(tmp_path: Path, m
     on_stripe(tmp_path, work)
 
 
+@pytest.mark.shows("PX-87")
+def test_transactions__show_in_the_hubs_metrics(tmp_path: Path) -> None:
+    async def work(provider: Any, _: StripeTwin, hub: Any) -> None:
+        for key in ("a", "b"):
+            await provider.authorize(pay(), key=key)
+        told = (await hub.client("*").request("GET", "/metrics")).text
+        assert 'luminai_provider_seconds_count{call="authorize",channel="payments",plugin="pay-stripe"} 2.0' in told, told
+
+    on_stripe(tmp_path, work)
+
+
 def test_payer__has_to_confirm__is_told_where(tmp_path: Path) -> None:
     async def work(provider: Any, twin: StripeTwin, _: Any) -> None:
         waiting = await provider.authorize(pay("pm_card_threeDSecure2Required", return_url="https://shop.example/back"), key="a")
