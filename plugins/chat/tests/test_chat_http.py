@@ -130,7 +130,7 @@ def test_playground__closed_or_spent__says_so(tmp_path: Path) -> None:
     assert other.status == 200
 
 
-@pytest.mark.shows("LR-09", "LR-11", "LR-16", "LR-20", "LR-23", "LR-126", "LR-D11", "LR-D18", "LR-18")
+@pytest.mark.shows("LR-09", "LR-11", "LR-16", "LR-20", "LR-23", "LR-126", "LR-D11", "LR-D18", "LR-18", "LW-63")
 def test_session__continued_read_and_deleted__belongs_to_its_owner_alone(tmp_path: Path) -> None:
     async def work(hub: HubUnderTest) -> None:
         mine = hub.client("chat:read", "chat:write", subject="user_a")
