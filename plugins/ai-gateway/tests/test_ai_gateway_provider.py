@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ai_service import ABORT, HANG, Asked, Service, Step, head, service, sse, whole
+from click.testing import CliRunner
 from gateway_world import World, open_world
 
 from luminai import AIError, AIErrorKind, ChatMessage, ChatRequest, EndState, HubError, TextDelta
 from luminai.testing import AIProviderContract, Cut, ScriptedProvider, running_hub
-from luminai_ai_gateway import EmbeddingCall
+from luminai_ai_gateway import EmbeddingCall, commands
 
 QUICK = {"first-seconds": 3.0, "idle-seconds": 0.3, "total-seconds": 15.0, "retries": 0}
 
@@ -56,6 +58,15 @@ def test_provider__failing_route__does_not_rest_the_others(tmp_path: Path) -> No
     asyncio.run(main())
 
 
+def told_by_command(turn: str) -> str:
+    """Return what ``luminai ai trace TURN`` asks the hub for."""
+    asked: list[str] = []
+    terminal = SimpleNamespace(request=lambda _, path, **__: asked.append(path), emit=lambda _: None)
+    done = CliRunner().invoke(commands.ai, ["trace", turn], obj=terminal)
+    assert done.exit_code == 0, done.output
+    return asked[0]
+
+
 def test_chat__over_a_route__by_name(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     routes = [{"name": "fast", "models": ["scripted/one"]}]
@@ -64,8 +75,14 @@ def test_chat__over_a_route__by_name(tmp_path: Path) -> None:
     async def main() -> None:
         async with running_hub(*plugins, config={"ai-gateway": {"routes": routes}}, folder=tmp_path) as hub:
             hub.provide("ai_providers", ScriptedProvider(("Hello", " Ann.")))
-            answer = (await hub.client("*").request("POST", "/api/chat", json={"message": "Hi", "model": "gateway/fast"})).json()
+            client = hub.client("*")
+            answer = (await client.request("POST", "/api/chat", json={"message": "Hi", "model": "gateway/fast"})).json()
             assert (answer["response"], answer["model"], answer["end_state"]) == ("Hello Ann.", "gateway/fast", "finished")
+
+            told = (await client.request("GET", told_by_command(answer["turn_id"]))).json()
+            assert (told["trace"], told["usage"], told["latency_ms"]) == (answer["trace"], answer["usage"], answer["latency_ms"])
+            assert [leg["model"] for leg in told["trace"]["legs"]] == ["scripted/one"]
+            assert told["trace"]["queue"] <= told["trace"]["first"] <= told["trace"]["total"], "its account of time"
 
     asyncio.run(main())
 

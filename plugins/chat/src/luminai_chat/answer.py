@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from luminai import EndState, Usage
-from luminai_chat.schemas import BadgeView, Card, ChatAnswer, ChipView, PersonaRef, ResonanceView
+import msgspec
+
+from luminai import EndState, Problem, Usage
+from luminai_chat.schemas import BadgeView, Card, ChatAnswer, ChipView, PersonaRef, ResonanceView, TurnView
 from luminai_resonance import Evaluation, round_half_up
 
 if TYPE_CHECKING:
     from luminai_chat.turn import Outcome, Turn
+    from luminai_chat.turn_log import LogEvent
+    from luminai_chat.turn_rows import TurnRow
 
 GO_ON: dict[EndState, str] = {
     EndState.CUT: "POST /api/chat/turns/{turn}/continue goes on from here.",
@@ -67,6 +71,26 @@ def answer_of(turn: Turn, outcome: Outcome, evaluation: Evaluation, message_id: 
         latency_ms=round(milliseconds, 1),
         timestamp=at,
         trace=outcome.trace,
+    )
+
+
+def view_of(row: TurnRow, last: LogEvent | None) -> TurnView:
+    """Return how a kept turn stands, with what its log's last event tells."""
+    ended = msgspec.json.decode(last.data, type=ChatAnswer) if last is not None and last.kind == "end" else None
+    return TurnView(
+        turn_id=row.id,
+        session_id=row.session_id,
+        parent_id=row.parent_id,
+        message_id=row.reply_id,
+        persona=row.persona,
+        model=row.model,
+        end_state=row.end_state,
+        can_continue=row.end_state in GO_ON and row.reply_id is not None,
+        created_at=row.created_at,
+        usage=ended.usage if ended is not None else None,
+        latency_ms=ended.latency_ms if ended is not None else None,
+        trace=ended.trace if ended is not None else None,
+        problem=msgspec.json.decode(last.data, type=Problem) if last is not None and last.kind == "problem" else None,
     )
 
 

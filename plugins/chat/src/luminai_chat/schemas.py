@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from luminai import ResonancePart, Source, Usage
+from luminai import Problem, ResonancePart, Source, Usage
 
 MAX_MESSAGE = 16_000
 MAX_PLAYGROUND_MESSAGE = 2_000
@@ -125,7 +125,11 @@ class Approval(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class TurnView(Struct, frozen=True, kw_only=True):
-    """A kept turn. ``end_state`` is "" while it runs; ``message_id`` is then null, as it is for one that failed before it said anything."""
+    """A kept turn. ``end_state`` is "" while it runs; ``message_id`` is then null, as it is for one that failed before it said anything.
+
+    What it took is told as long as its log is kept: ``usage``, ``latency_ms``, ``trace`` (what became of the call on its way, where a gateway tells),
+    and ``problem`` for a turn that failed.
+    """
 
     turn_id: str
     session_id: str
@@ -136,6 +140,10 @@ class TurnView(Struct, frozen=True, kw_only=True):
     end_state: str
     can_continue: bool
     created_at: datetime
+    usage: Usage | None = None
+    latency_ms: float | None = None
+    trace: Any = None
+    problem: Problem | None = None
 
 
 class SessionSummary(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ from luminai import (
 )
 from luminai_chat import approvals, store, turn_rows
 from luminai_chat.admission import Admission, once_of
-from luminai_chat.answer import GO_ON
+from luminai_chat.answer import GO_ON, view_of
 from luminai_chat.charges import Charges
 from luminai_chat.config import ChatConfig
 from luminai_chat.generation import Generation
@@ -35,7 +35,7 @@ from luminai_chat.schemas import Approval, ChatAnswer, ChatAsk, ContinueAsk, Tur
 from luminai_chat.sealed import seal_old_rows
 from luminai_chat.tools import Toolbox
 from luminai_chat.turn import Runner, Turn
-from luminai_chat.turn_log import Log
+from luminai_chat.turn_log import Log, LogEvent
 from luminai_chat.turn_store import TurnStore
 from luminai_chat.whole import whole
 from luminai_personas import PersonaDirectory
@@ -144,19 +144,13 @@ class Chat:
         return await self._kept_log(actor.subject, turn_id)
 
     async def turn(self, turn_id: str, actor: Actor) -> TurnView:
-        """Return how a kept turn stands. Raises NotFound as ``cancel``."""
-        row = await self._ctx.db.as_subject(actor.subject).read(lambda session: turn_rows.find_turn(session, actor.subject, turn_id))
-        return TurnView(
-            turn_id=row.id,
-            session_id=row.session_id,
-            parent_id=row.parent_id,
-            message_id=row.reply_id,
-            persona=row.persona,
-            model=row.model,
-            end_state=row.end_state,
-            can_continue=row.end_state in GO_ON and row.reply_id is not None,
-            created_at=row.created_at,
-        )
+        """Return how a kept turn stands, and what it took. Raises NotFound as ``cancel``."""
+
+        def unit(session: Any) -> tuple[turn_rows.TurnRow, LogEvent | None]:
+            row = turn_rows.find_turn(session, actor.subject, turn_id)
+            return row, turn_rows.last_event(session, self._ctx.vault, turn_id, actor.subject) if row.end_state else None
+
+        return view_of(*await self._ctx.db.as_subject(actor.subject).read(unit))
 
     async def owns(self, actor: Actor, params: Mapping[str, str]) -> bool:
         """Tell whether a conversation is the actor's."""

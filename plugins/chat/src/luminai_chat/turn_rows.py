@@ -113,6 +113,14 @@ def events_behind(session: Session, vault: Vault, turn_id: str, subject: str, af
     return found
 
 
+def last_event(session: Session, vault: Vault, turn_id: str, subject: str) -> LogEvent | None:
+    """Return a turn's newest stored event; None when there is none, or none any more."""
+    mine = (turn_slices.c.turn_id == turn_id) & (turn_slices.c.subject == subject)
+    row = session.execute(select(turn_slices.c.first, turn_slices.c.last).where(mine).order_by(turn_slices.c.first.desc()).limit(1)).first()
+    found = events_behind(session, vault, turn_id, subject, row.last - 1) if row is not None else []
+    return found[-1] if found else None
+
+
 def end_turn(session: Session, row_id: str, subject: str, *, runner: str, end_state: str, reply_id: str | None) -> bool:
     """End a turn in the name of its ``runner``; False when it is not, or not any more, that one's to end."""
     mine = (turns.c.id == row_id) & (turns.c.subject == subject) & (turns.c.runner == runner) & (turns.c.end_state == "")
