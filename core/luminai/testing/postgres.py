@@ -49,7 +49,7 @@ async def drop_database(folder: Path) -> None:
 
 
 async def make(on: str, name: str, *, template: str = "template1") -> None:
-    """Make a database on the server ``on``; its commits do not wait for the disk: only a crash of the server could lose one, and no test brings it about."""
+    """Make a database on the server ``on``. Its commits do not wait for the disk: only a crash of the server could lose one, and none is made."""
     await _ask(on, f"CREATE DATABASE {name} TEMPLATE {template}")
     await _ask(on, f"ALTER DATABASE {name} SET synchronous_commit TO off")
 
