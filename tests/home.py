@@ -58,7 +58,7 @@ class Home:
     def run(self, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run([LUMINAI, *command], cwd=self.folder, env=self.env, input=given, capture_output=True, text=True, check=False)
 
-    def call(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def call(self, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command as ``run`` does, but in this process: for many commands of which only the answers are of interest."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -68,6 +68,7 @@ class Home:
                 patch.setenv(name, value)
             patch.chdir(self.folder)
             patch.setattr(sys, "argv", ["luminai", *command])
+            patch.setattr(sys, "stdin", io.StringIO(given))
             with pytest.raises(SystemExit) as ended:
                 main()
         code = ended.value.code
@@ -110,7 +111,7 @@ def serving(folder: Path, *options: str, config: str = "", **settings: str) -> I
         assert address, said
         assert token, said
         home.env["LUMINAI_URL"] = address[1]
-        done = home.run("setup", "--token-stdin", given=token[1] + "\n")
+        done = home.call("setup", "--token-stdin", given=token[1] + "\n")
         assert done.returncode == 0, done.stderr
         home.token = token[1]
         home.pid = process.pid
