@@ -14,6 +14,7 @@ import pytest
 from luminai.data.database import open_database
 from luminai.data.migrations import core_source, upgrade
 from luminai.telemetry.clock import SystemClock
+from luminai.testing import postgres
 
 SERVER = "postgresql://postgres@127.0.0.1:5432"
 
@@ -21,24 +22,16 @@ SERVER = "postgresql://postgres@127.0.0.1:5432"
 @contextmanager
 def _database(template: str = "template1") -> Iterator[str]:
     """Make a database and drop it at the end; skip where there is no server."""
-    asyncpg = pytest.importorskip("asyncpg")
+    pytest.importorskip("asyncpg")
     name = f"luminai_test_{uuid4().hex[:12]}"
-
-    async def execute(statement: str) -> None:
-        connection = await asyncpg.connect(f"{SERVER}/postgres", timeout=5)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
     try:
-        asyncio.run(execute(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        asyncio.run(postgres.make(SERVER, name, template=template))
     except OSError as error:
         if os.environ.get("LUMINAI_REQUIRE_SERVICES"):
             raise
         pytest.skip(f"PostgreSQL does not answer at 127.0.0.1:5432 ({error})")
     yield f"{SERVER}/{name}"
-    asyncio.run(execute(f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(postgres.drop_soon(SERVER, name))
 
 
 @pytest.fixture(scope="session")

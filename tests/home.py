@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from luminai.cli.main import main
 
 LUMINAI = Path(sys.executable).parent / "luminai"
 CONFIG = """
@@ -55,6 +58,23 @@ class Home:
     def run(self, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run([LUMINAI, *command], cwd=self.folder, env=self.env, input=given, capture_output=True, text=True, check=False)
 
+    def call(self, *command: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command as ``run`` does, but in this process: for many commands of which only the answers are of interest."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name in os.environ.keys() - self.env.keys():
+                patch.delenv(name)
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["luminai", *command])
+            patch.setattr(sys, "stdin", io.StringIO(given))
+            with pytest.raises(SystemExit) as ended:
+                main()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(command, code, out.getvalue(), err.getvalue())
+
     def data(self, *command: str) -> Any:
         done = self.run(*command)
         assert done.returncode == 0, done.stderr
@@ -91,7 +111,7 @@ def serving(folder: Path, *options: str, config: str = "", **settings: str) -> I
         assert address, said
         assert token, said
         home.env["LUMINAI_URL"] = address[1]
-        done = home.run("setup", "--token-stdin", given=token[1] + "\n")
+        done = home.call("setup", "--token-stdin", given=token[1] + "\n")
         assert done.returncode == 0, done.stderr
         home.token = token[1]
         home.pid = process.pid

@@ -204,9 +204,15 @@ def test_wishes__on_postgresql__are_read_without_making_tables(home: Home, empty
     assert [row["key"] for row in home.data("config", "diff")["run_time"]] == ["plugins.chat.enabled"]
 
 
+class Here(Home):
+    """A home whose commands run in this process: five for every plugin, and the tests around show them as processes."""
+
+    run = Home.call
+
+
 @pytest.mark.parametrize("plugin", OWN)
 def test_scaffold__of_every_own_plugin__passes_the_check_as_it_is_and_with_every_mark_taken_away(plugin: str, tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
+    home = Here(tmp_path / "home")
     (home.folder / "config.toml").write_text("[server]\nport = 0\n")
     text = home.run("config", "scaffold", plugin).stdout
     append(home, "\n" + text)

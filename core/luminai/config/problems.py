@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -117,23 +118,43 @@ def check_plugin_config(config: Configuration, plugin_id: str, schema: dict[str,
 
 def judge(schema: dict[str, Any], section: Any, config: Configuration, at: KeyPath) -> list[ProblemItem]:
     """Return every way in which ``section``, which stands at ``at``, breaks the schema. References to other documents are refused, never fetched."""
-    from jsonschema import Draft202012Validator, FormatChecker
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import extend
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    formats = FormatChecker()
-    formats.checks("duration")(lambda value: not isinstance(value, str) or bool(_DURATION.match(value)))
-    validator = extend(Draft202012Validator, {"pattern": _fits})(schema, format_checker=formats, registry=Registry())
+    wrong = _wrong_in(msgspec.json.encode(schema))
+    if wrong:
+        return [_item(config, at, f"the plugin's own schema is wrong: {wrong}", "Tell its author.", "schema-invalid")]
+    kind, formats = _validator()
     try:
-        Draft202012Validator.check_schema(schema)
-        found = sorted(validator.iter_errors(section), key=lambda error: [str(part) for part in error.absolute_path])
-    except SchemaError as error:
-        return [_item(config, at, f"the plugin's own schema is wrong: {error.message}", "Tell its author.", "schema-invalid")]
+        errors = kind(schema, format_checker=formats, registry=Registry()).iter_errors(section)
+        found = sorted(errors, key=lambda error: [str(part) for part in error.absolute_path])
     except Unresolvable as error:
         return [_item(config, at, f"the plugin's schema refers to {error.ref}, which is never fetched", "Tell its author.", "schema-invalid")]
     return [item for error in found for item in _explain(_branch(error), config, at)]
+
+
+@lru_cache(maxsize=64)
+def _wrong_in(schema: bytes) -> str:
+    """Return what is wrong with a schema itself, "" when nothing is. It takes longer than judging by it, and one schema judges many sections."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(msgspec.json.decode(schema))
+    except SchemaError as error:
+        return error.message or "it is none"
+    return ""
+
+
+@cache
+def _validator() -> tuple[Any, Any]:
+    """Return the class of validators, and what knows the formats."""
+    from jsonschema import Draft202012Validator, FormatChecker
+    from jsonschema.validators import extend
+
+    formats = FormatChecker()
+    formats.checks("duration")(lambda value: not isinstance(value, str) or bool(_DURATION.match(value)))
+    return extend(Draft202012Validator, {"pattern": _fits}), formats
 
 
 def _fits(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:

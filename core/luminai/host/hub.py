@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -61,6 +61,7 @@ from luminai.host.webhook_worker import WebhookWorker
 from luminai.http.edge import Edge
 from luminai.http.guard import Gate
 from luminai.http.idempotency import Idempotency
+from luminai.http.inventory import RouteEntry, inventory
 from luminai.http.limits import Limits
 from luminai.http.live import LiveStreams
 from luminai.http.outbound.client import Outbound
@@ -272,6 +273,11 @@ class Hub:
             KeyError: no running plugin of that id has routes.
         """
         return await self._documents.get(plugin, self.generation)
+
+    @cached_property
+    def core_routes(self) -> list[RouteEntry]:
+        """The core's own routes; they are the same as long as the hub runs, and making all of them takes tens of milliseconds."""
+        return inventory("core", core_handlers(self))
 
     @property
     def access_lines_dropped(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from luminai.data.owned_statements import TENANT, owned_by
 from luminai.data.tables_people import memberships, people, role_scopes
 from luminai.host.scopes import known_scopes
 from luminai.http.guard import allow
-from luminai.http.inventory import RouteEntry, inventory
+from luminai.http.inventory import RouteEntry
 from luminai.identity.roles import WHOLE_HUB, roles_of, scopes_of, within
 
 if TYPE_CHECKING:
@@ -82,9 +83,7 @@ async def why(hub: Hub, actor: str, action: str, object_id: str = "") -> Permiss
 
 def all_routes(hub: Hub) -> list[RouteEntry]:
     """Return every route of the core and of running plugins with its policy."""
-    from luminai.host.core_routes import core_handlers  # it imports the route of this module
-
-    return [*inventory("core", core_handlers(hub)), *(entry for loaded in hub.generation.plugins for entry in loaded.routes)]
+    return [*hub.core_routes, *(entry for loaded in hub.generation.plugins for entry in loaded.routes)]
 
 
 async def _actor(hub: Hub, name: str, reasons: list[Reason]) -> Actor | None:
@@ -204,6 +203,7 @@ def _find_route(hub: Hub, action: str) -> RouteEntry | None:
     return min(found, key=lambda one: one.path.count("{"))
 
 
+@lru_cache(maxsize=2048)
 def _pattern(path: str) -> re.Pattern[str]:
     parts = [re.escape(part) for part in _PARAMETER.split(path)]
     kinds = [r".+" if ":path}" in parameter else r"[^/]+" for parameter in _PARAMETER.findall(path)]

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from luminai import Conflict, NotFound
-from luminai.testing import running_hub
+from luminai.testing import postgres, running_hub
 from luminai_knowledge import Knowledge
 from luminai_knowledge.commands import docs
 
@@ -37,14 +37,6 @@ def write(folder: Path, pages: dict[str, str]) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-async def on_server(statement: str) -> None:
-    connection = await asyncpg.connect(f"{SERVER}/postgres", timeout=5)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database_url(request):
     if request.param == "sqlite":
@@ -52,13 +44,13 @@ def database_url(request):
         return
     name = f"knowledge_{uuid.uuid4().hex}"
     try:
-        asyncio.run(on_server(f"CREATE DATABASE {name}"))
+        asyncio.run(postgres.make(SERVER, name))
     except (OSError, asyncpg.PostgresError) as error:
         if os.environ.get("LUMINAI_REQUIRE_SERVICES") == "1":
             raise
         pytest.skip(f"no PostgreSQL at {SERVER}: {error}")
     yield f"{SERVER}/{name}"
-    asyncio.run(on_server(f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(postgres.drop_soon(SERVER, name))
 
 
 @asynccontextmanager

@@ -14,7 +14,9 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from luminai import HealthState
 from luminai.testing import running_hub
+from luminai_otel.sender import MAX_BATCH
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CHAT = ("personas", "resonance", "knowledge", "ai-offline", "chat", "otel")
@@ -143,6 +145,27 @@ def test_collector__that_is_busy_gets_them_later_and_one_that_refuses_never(monk
                 assert 'luminai_plugin_otel_spans_dropped_total{reason="refused"}' in text
             assert len(collector.named("GET /health/live")) == 1
             assert collector.named("GET /metrics"), "a stop sends what is left"
+
+    asyncio.run(main())
+
+
+def test_collector__that_is_away__is_not_tried_with_every_span_though_a_batch_is_full() -> None:
+    async def main() -> None:
+        async with collecting() as collector:
+            collector.answers = [503] * 50
+            async with running_hub("otel", settings=settings(collector, **{"send-seconds": 60})) as hub:
+                sender, client = hub.hub.tracer.sinks[0], hub.client()
+                for _ in range(MAX_BATCH):
+                    await client.request("GET", "/health/live")
+                async with asyncio.timeout(30):
+                    while (await sender.health()).state is HealthState.OK:
+                        await client.request("GET", "/health/live")
+                for _ in range(50):
+                    await client.request("GET", "/health/live")
+                assert len(collector.headers) == 1
+                collector.answers = []
+                await sender.flush()
+                assert len(collector.named("GET /health/live")) >= MAX_BATCH + 50, "nothing was lost"
 
     asyncio.run(main())
 

@@ -40,11 +40,11 @@ class Sender:
             self._ctx.metrics.count("spans_dropped_total", reason="no-room")
             return
         self._waiting.append(span)
-        if len(self._waiting) >= MAX_BATCH:
+        if len(self._waiting) >= MAX_BATCH and not self._problem:  # else every span would try a collector that is away
             self._woken.set()
 
     async def run(self) -> None:
-        """Send every few seconds, and as soon as a batch is full, until the plugin stops."""
+        """Send every few seconds, and as soon as a batch is full while the collector takes them, until the plugin stops."""
         while not self._is_over:
             try:
                 async with asyncio.timeout(self._config.send_seconds):
