@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_worlds import on_postgres
+from clusters import ground
+from engine_worlds import assert_lives_through_restarts, on_postgres, own_server
 from plugin_factory import PluginFactory
 
 from luminai.testing import running_hub
 from luminai.testing.engine_probe import install
 from luminai.testing.engine_suite import CONFIG, EngineContract, EngineWorld, effects, most_at_once, put
 from luminai.testing.fleet import Fleet
+
+__all__ = ["ground"]
 
 
 class TestEmbedded(EngineContract):
@@ -33,6 +36,13 @@ class TestEmbeddedOnPostgres(EngineContract):
     def world(cls, _migrated: str) -> Iterator[EngineWorld]:
         with on_postgres(_migrated) as world:
             yield world
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_database_server_that_crashes_and_comes_back__loses_no_job_and_doubles_none(tmp_path: Path, ground: Path) -> None:
+    with own_server(ground) as server:
+        assert_lives_through_restarts(tmp_path, server, "embedded")
 
 
 @pytest.mark.postgres
