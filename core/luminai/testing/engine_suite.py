@@ -26,6 +26,8 @@ enabled = true
 enabled = false
 """
 LEASE: Final = 6
+LOT: Final = 100
+"""Jobs put in one unit: on a busy machine a unit of thousands meets its deadline, again and again."""
 
 
 class EngineWorld(Struct, frozen=True, kw_only=True):
@@ -212,7 +214,8 @@ def wait_until_done(fleet: Fleet, first: int, count: int, goal: int) -> None:
         try:
             done = fleet.wait_for(more)
         except AssertionError as stuck:
-            left = {held: len(jobs(fleet, action, held)) for action in ("effect", "single") for held in ("queued", "running", "retrying", "dead")}
+            states = ("queued", "running", "retrying", "dead")
+            left = {f"{action} {held}": len(jobs(fleet, action, held)) for action in ("many", "effect", "single") for held in states}
             raise AssertionError(f"{done} of {count} are done, {goal} are waited for; of the others {left}") from stuck
 
 
@@ -232,7 +235,8 @@ def kill_while_it_works(fleet: Fleet, *, first: int, count: int, kills: int) -> 
     """Kill the only process again and again, each time at a moment of its own."""
     chance = random.Random(count)
     fleet.serve()
-    put(fleet, "many", number=first, count=count)
+    for lot in range(first, first + count, LOT):
+        put(fleet, "many", number=lot, count=min(LOT, first + count - lot))
     for kill in range(kills):
         goal = chance.randrange(count * kill // kills, count * (kill + 1) // kills)
         wait_until_done(fleet, first, count, goal)
