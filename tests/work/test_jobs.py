@@ -398,6 +398,32 @@ def test_plugin_that_is_off__has_its_jobs_parked_and_gets_them_back(on_hub: Any)
     on_hub(test, settings={"server": {"drain-seconds": 1}})
 
 
+def test_claim_whose_answer_was_lost__is_taken_back_while_its_worker_goes_on(on_hub: Any) -> None:
+    from sqlalchemy import update
+
+    from luminai.data.tables_jobs import jobs
+
+    async def test(works: Works) -> None:
+        busy = await works.ask("wait", "busy")
+        await works.begun("busy")
+        await works.operator.request("POST", "/api/admin/job-pauses", json={"target": "work.note"})
+        job = await works.ask("note", "lost")
+        values = {"state": "running", "token": "x", "worker": works.hub.hub.nodes.id, "lease_until": works.clock.now() + timedelta(seconds=60)}
+        unit = update(jobs).where(jobs.c.id == job["id"]).values(attempts=1, **values)
+        await works.hub.hub.database.write(lambda session: session.execute(unit) and None)
+        await works.operator.request("POST", "/api/admin/job-pauses/resume", json={"target": "work.note"})
+        works.clock.advance(61)
+        works.hub.hub.jobs.wake()
+        async with asyncio.timeout(20):
+            while (await works.job(job["id"]))["state"] != "succeeded":
+                works.clock.advance(6)  # a beat each, which keeps what runs and nothing else
+                works.hub.hub.jobs.wake()
+        assert (await works.job(busy["id"]))["state"] == "running"
+        works.open.set()
+
+    on_hub(test)
+
+
 def test_pause_of_everything__leaves_the_ledger_alone_when_a_moment_comes(on_hub: Any) -> None:
     async def test(works: Works) -> None:
         looks, read = [], works.hub.hub.database.read

@@ -237,9 +237,12 @@ def give_back(session: Session, job: Claimed, now: datetime) -> None:
     session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
 
 
-def beat(session: Session, worker: str, lease: timedelta, now: datetime) -> set[tuple[str, str | None]]:
-    """Keep the leases of a worker and return the ids and tokens of its jobs."""
-    mine = (jobs.c.worker == worker) & (_RUNNING)
+def beat(session: Session, worker: str, ids: Sequence[str], lease: timedelta, now: datetime) -> set[tuple[str, str | None]]:
+    """Keep a worker's leases of the jobs that it runs, and return their ids and tokens.
+
+    Not those of all that are its own: one whose claim was committed while the answer got lost would be kept for ever, and run by nobody.
+    """
+    mine = (jobs.c.worker == worker) & jobs.c.id.in_(ids) & (_RUNNING)
     session.execute(update(jobs).where(mine).values(lease_until=now + lease))
     return {(row.id, row.token) for row in session.execute(select(jobs.c.id, jobs.c.token).where(mine))}
 
