@@ -62,11 +62,12 @@ async def figures(name: str, count: int, put_all, put_one) -> None:
 async def run(first: int, count: int, put_all) -> None:
     for number in range(first, first + count, 100):
         await put_all(range(number, min(number + 100, first + count)))
-    end = time.perf_counter() + 120
-    while not all(number in ended for number in range(first, first + count)):
+    end, left = time.perf_counter() + 120, set(range(first, first + count))
+    while left:
         if time.perf_counter() > end:
             raise TimeoutError
         await asyncio.sleep(0.01)
+        left -= ended
 
 
 async def procrastinate(url: str, folder: str, count: int) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from clusters import Cluster, postgres_programs
 from engines import _database
 from home import Home
 
 from luminai.testing import engine_probe
-from luminai.testing.engine_suite import CONFIG, EngineWorld, effects, put
+from luminai.testing.engine_suite import CONFIG, LEASE, EngineWorld, assert_done_once, effects, put, wait_until_done
 from luminai.testing.fleet import Fleet
 
 ENVIRONMENT = Path(__file__).parent.parent / ".venv-engines"
@@ -35,6 +36,19 @@ def packages() -> tuple[Path, ...]:
             raise FileNotFoundError(found)
         pytest.skip("the engines' packages are not there: make engines")
     return (found,)
+
+
+@contextmanager
+def own_server(ground: Path) -> Iterator[Cluster]:
+    """Run a database server of a test's own."""
+    server = Cluster(ground / "server", postgres_programs())
+    server.make()
+    server.configure(fsync="off", max_connections="60")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @contextmanager
@@ -61,6 +75,23 @@ def on_postgres(template: str, also: Callable[[], None] | None = None, **given: 
     with _database(template) as url:
         env = {"ENGINE_URL": url} | given.pop("env", {})
         yield EngineWorld(database_url=url, env=env, disturb=disturb, deliver_again=lambda: do(url, FORGET), **given)
+
+
+def assert_lives_through_restarts(folder: Path, server: Cluster, engine: str, config: str = "", search: tuple[Path, ...] = ()) -> None:
+    """Have a database server crash and come back, twice, while 200 jobs run on it, and look what became of them."""
+    engine_probe.install(folder / "site")
+    told = f'{CONFIG}[jobs]\nengine = "{engine}"\nlease-seconds = {LEASE}\n[database]\nurl = "{server.url}"\n{config}'
+    fleet = Fleet(folder / "home", told, search=(folder / "site", *search), env={"ENGINE_URL": server.url})
+    try:
+        fleet.serve()
+        put(fleet, "many", number=0, count=200, seconds=0.05)
+        for done in (30, 110):
+            wait_until_done(fleet, 0, 200, done)
+            server.stop()
+            server.start()
+        assert_done_once(fleet, 0, 200)
+    finally:
+        fleet.close()
 
 
 def assert_reaches_silver(folder: Path, plugin: str, settings: str, env: dict[str, str]) -> None:

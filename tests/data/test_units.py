@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from luminai import Conflict, DeadlineExceeded, Event, Once, Unavailable, Unprocessable
+from luminai.data import postgres
 from luminai.data.database import HubDatabase, open_database
 from luminai.data.migrations import core_source, pending, upgrade
 from luminai.data.owners import Acting
@@ -134,6 +135,36 @@ def test_connections__are_shared_by_any_number_of_units(postgres_url: str, data_
     assert len(found) == 150
     assert 1 < len({backend for backend, _, _ in found}) <= 20, "the pool has sixteen, and four more for a rush"
     assert max(count for _, count, _ in found) <= 100
+
+
+@pytest.mark.postgres
+def test_line__that_does_not_move__is_left_after_a_while(postgres_url: str, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "LINE_SECONDS", 0.05)
+    ada = Acting("usr_ada")
+
+    async def work(database: HubDatabase, table: str) -> None:
+        import asyncpg
+
+        lock, begun = f"SELECT pg_advisory_xact_lock(hashtext('{table}'))", asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def unit(session: Session) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            session.execute(text(lock))
+
+        other = await asyncpg.connect(postgres_url)
+        try:
+            await other.execute(lock.replace("xact_", ""))
+            first = asyncio.create_task(database.write(unit, isolation="read-committed", whose=ada, timeout=60))
+            await begun.wait()
+            with pytest.raises(DeadlineExceeded, match="stood before this"):
+                await database.write(unit, isolation="read-committed", whose=ada)
+        finally:
+            await other.close()
+        await first
+        await database.write(unit, isolation="read-committed", whose=ada)  # and the line moves on
+
+    on_database(postgres_url, data_dir, work)
 
 
 def test_unit__that_rolls_back_and_goes_on__still_acts_for_the_same(postgres_url: str, data_dir: Path) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from engine_worlds import on_postgres
+from clusters import ground
+from engine_worlds import assert_lives_through_restarts, on_postgres, own_server
 from plugin_factory import PluginFactory
 
 from luminai.testing import running_hub
 from luminai.testing.engine_probe import install
 from luminai.testing.engine_suite import CONFIG, EngineContract, EngineWorld, effects, most_at_once, put
 from luminai.testing.fleet import Fleet
+
+__all__ = ["ground"]
 
 
 class TestEmbedded(EngineContract):
@@ -31,6 +36,13 @@ class TestEmbeddedOnPostgres(EngineContract):
     def world(cls, _migrated: str) -> Iterator[EngineWorld]:
         with on_postgres(_migrated) as world:
             yield world
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_database_server_that_crashes_and_comes_back__loses_no_job_and_doubles_none(tmp_path: Path, ground: Path) -> None:
+    with own_server(ground) as server:
+        assert_lives_through_restarts(tmp_path, server, "embedded")
 
 
 @pytest.mark.postgres
@@ -56,6 +68,8 @@ ENGINES = """
     import asyncio
     from luminai import Action, hookimpl
     from msgspec import Struct
+
+    TOLD, BROUGHT = asyncio.Queue(), asyncio.Queue()
 
     class Given(Struct):
         number: int = 0
@@ -99,12 +113,24 @@ ENGINES = """
             self.serves = 1
             await super().serve(work)
 
+    class Late:
+        name = "late"
+
+        async def dispatch(self, work):
+            return 0
+
+        async def serve(self, work):
+            while True:
+                job = await TOLD.get()
+                await work.run(job)
+                BROUGHT.put_nowait(job)
+
     class Plugin:
         @hookimpl
         def job_engines(self, ctx):
             lazy, mended = Lazy(), Mended()
             lazy.waiting, mended.waiting = [], []
-            return [lazy, Broken(), mended]
+            return [lazy, Broken(), mended, Late()]
 
         @hookimpl
         def actions(self, ctx):
@@ -144,6 +170,28 @@ def test_engine_that_cannot_tell__is_degraded_and_its_jobs_wait(plugins: PluginF
     state, told, _ = on_engine(plugins, "broken", wait="1")
     assert state == "queued"
     assert told.startswith("degraded: The job engine does not go on: broken")
+
+
+def test_pause_of_everything__holds_what_workers_were_told_of_before(plugins: PluginFactory) -> None:
+    installed = [plugins.make("engines", ENGINES, provides='["actions", "job_engines"]', manifest=MANIFEST)]
+
+    async def main() -> None:
+        async with running_hub("engines", installed=installed, settings={"jobs": {"engine": "late"}}) as hub:
+            module: Any = sys.modules["luminai_engines.plugin"]
+            client = hub.client("engines:run", "hub:jobs")
+            job = (await client.request("POST", "/api/actions/engines.run", json={})).json()["id"]
+            await client.request("POST", "/api/admin/job-pauses", json={"target": "*"})
+            await hub.hub.jobs.settle()  # by which it is known here
+            module.TOLD.put_nowait(job)
+            await module.BROUGHT.get()
+            assert (await client.request("GET", f"/api/jobs/{job}")).json()["state"] == "queued"
+            await client.request("POST", "/api/admin/job-pauses/resume", json={"target": "*"})
+            async with asyncio.timeout(20):
+                while (await client.request("GET", f"/api/jobs/{job}")).json()["state"] == "queued":
+                    module.TOLD.put_nowait(job)
+                    await module.BROUGHT.get()
+
+    asyncio.run(main())
 
 
 def test_engine_that_can_tell_again__is_well_again(plugins: PluginFactory) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -395,6 +396,57 @@ def test_plugin_that_is_off__has_its_jobs_parked_and_gets_them_back(on_hub: Any)
         assert (await works.job(running["id"]))["state"] == "succeeded"
 
     on_hub(test, settings={"server": {"drain-seconds": 1}})
+
+
+def test_claim_whose_answer_was_lost__is_taken_back_while_its_worker_goes_on(on_hub: Any) -> None:
+    from sqlalchemy import update
+
+    from luminai.data.tables_jobs import jobs
+
+    async def test(works: Works) -> None:
+        busy = await works.ask("wait", "busy")
+        await works.begun("busy")
+        await works.operator.request("POST", "/api/admin/job-pauses", json={"target": "work.note"})
+        job = await works.ask("note", "lost")
+        values = {"state": "running", "token": "x", "worker": works.hub.hub.nodes.id, "lease_until": works.clock.now() + timedelta(seconds=60)}
+        unit = update(jobs).where(jobs.c.id == job["id"]).values(attempts=1, **values)
+        await works.hub.hub.database.write(lambda session: session.execute(unit) and None)
+        await works.operator.request("POST", "/api/admin/job-pauses/resume", json={"target": "work.note"})
+        works.clock.advance(61)
+        works.hub.hub.jobs.wake()
+        async with asyncio.timeout(20):
+            while (await works.job(job["id"]))["state"] != "succeeded":
+                works.clock.advance(6)  # a beat each, which keeps what runs and nothing else
+                works.hub.hub.jobs.wake()
+        assert (await works.job(busy["id"]))["state"] == "running"
+        works.open.set()
+
+    on_hub(test)
+
+
+def test_pause_of_everything__leaves_the_ledger_alone_when_a_moment_comes(on_hub: Any) -> None:
+    async def test(works: Works) -> None:
+        looks, read = [], works.hub.hub.database.read
+
+        def counted(unit: Any, **given: Any) -> Any:
+            looks.extend([unit] * (unit.__module__ == "luminai.host.job_dispatch"))
+            return read(unit, **given)
+
+        works.hub.hub.database.read = counted  # type: ignore[method-assign]
+        await works.operator.request("POST", "/api/admin/job-pauses", json={"target": "*"})
+        job = await works.ask("note", run_at=(works.clock.now() + timedelta(seconds=60)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        works.clock.advance(61)
+        looks.clear()
+        works.hub.hub.jobs.wake()
+        async with asyncio.timeout(20):
+            while not looks:  # noqa: ASYNC110 - the loop that is watched tells nobody
+                await asyncio.sleep(0.01)
+        looks.clear()
+        for _ in range(100):
+            assert (await works.job(job["id"]))["state"] == "scheduled"
+        assert len(looks) < 25, "it waits longer and longer, and does not ask as often as it can"
+
+    on_hub(test)
 
 
 def test_restart__takes_up_what_the_dead_process_had_and_gives_up_what_killed_it_three_times(on_hub: Any) -> None:

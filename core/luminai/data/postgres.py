@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
@@ -28,6 +29,8 @@ from luminai.data.row_security import as_system, begin
 T = TypeVar("T")
 POOL: Final = 16
 OVERFLOW: Final = 4
+LINE_SECONDS: Final = 60.0
+"""Longest time in the line of a person's units that lock: whoever asked is gone by then, and a line without an end fills the process."""
 _SERIALIZATION: Final = ("40001", "40P01")
 _UNIQUE: Final = "23505"
 _REQUIRES: Final = "Install luminai[postgres] (asyncpg)."
@@ -97,7 +100,7 @@ class PostgresEngine:
 
         if not is_locking or whose is None:
             return await self._within(seconds, until_alone)  # type: ignore[no-any-return]
-        async with self._lines.setdefault(whose, asyncio.Lock()):  # standing in line is not the database's time
+        async with self._turn(whose):  # standing in line is not the database's time
             return await self._within(seconds, until_alone)  # type: ignore[no-any-return]
 
     async def alone(self, statement: Executable, given: Mapping[str, Any]) -> Any:
@@ -140,6 +143,20 @@ class PostgresEngine:
             await connection.commit()
             return result
 
+    @asynccontextmanager
+    async def _turn(self, whose: Acting) -> AsyncIterator[None]:
+        line = self._lines.setdefault(whose, asyncio.Lock())
+        try:
+            async with asyncio.timeout(LINE_SECONDS):
+                await line.acquire()
+        except TimeoutError as error:
+            detail = f"Work for the same person stood before this for {LINE_SECONDS:g} s."
+            raise DeadlineExceeded(detail, code="database-deadline", hint="Try again, with less at once.") from error
+        try:
+            yield
+        finally:
+            line.release()
+
     async def _within(self, seconds: float, run: Callable[[], Any]) -> Any:
         began = time.perf_counter()
         try:
@@ -161,7 +178,7 @@ def _say_whose(connection: Connection) -> None:
     """Begin each transaction with its deadline and whose rows it may see; a unit that rolls back and goes on is in a new one."""
     first = connection.get_execution_options().get("luminai_begin")
     if first is not None:
-        connection.execute(*first)
+        connection.exec_driver_sql(*first)
 
 
 def _run(connection: Connection, unit: Unit[T]) -> T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, MetaData, TextClause, bindparam, text
+from sqlalchemy import Connection, MetaData, text
 
 from luminai.data.owned_statements import INFO, TENANT
 from luminai.data.owners import NOBODY, Acting
@@ -19,10 +19,11 @@ OWNER_ROLE: Final = "luminai_owner"
 APP_ROLE: Final = "luminai_app"
 _SETTINGS: Final = {INFO: "luminai.subject", TENANT: "luminai.organisation"}
 
-_BEGIN: Final = text(
-    "SELECT set_config('statement_timeout', :timeout, true), set_config('luminai.subject', :subject, true),"
-    " set_config('luminai.organisation', :organisation, true), set_config('luminai.system', :system, true)"
-).bindparams(*(bindparam(name) for name in ("timeout", "subject", "organisation", "system")))
+_BEGIN: Final = (
+    "SELECT set_config('statement_timeout', $1, true), set_config('luminai.subject', $2, true),"
+    " set_config('luminai.organisation', $3, true), set_config('luminai.system', $4, true)"
+)
+"""In the driver's own words: each transaction begins with it, and to make it of a statement costs more than to run it."""
 _SYSTEM: Final = text("SELECT set_config('luminai.system', 'on', true)")
 
 _OPEN: Final = """
@@ -93,10 +94,10 @@ def disable_owner_policy(op: Any, table: str) -> None:
     op.execute(f'ALTER TABLE "{table}" DISABLE ROW LEVEL SECURITY')
 
 
-def begin(seconds: float, whose: Acting | None) -> tuple[TextClause, dict[str, str]]:
+def begin(seconds: float, whose: Acting | None) -> tuple[str, tuple[str, ...]]:
     """Return the first statement of a transaction, with its parameters: its deadline (0: none), and whose rows it may see (None: all)."""
     own, system = whose or NOBODY, "on" if whose is None else ""
-    return _BEGIN, {"timeout": str(int(seconds * 1000)), "subject": own.subject, "organisation": own.organisation, "system": system}
+    return _BEGIN, (str(int(seconds * 1000)), own.subject, own.organisation, system)
 
 
 def as_system(connection: Connection) -> None:

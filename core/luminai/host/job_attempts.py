@@ -88,9 +88,9 @@ class Attempts:
     async def beat(self) -> None:
         """Keep their leases, and end those that are not this worker's any more."""
         if self._running:
-            now = self._clock.now()
-            held = await self._db.write(lambda session: leases.beat(session, self.name, self._lease, now), isolation="read-committed")
-            for job, task in list(self._running.values()):
+            now, ids = self._clock.now(), list(self._running)
+            held = await self._db.write(lambda session: leases.beat(session, self.name, ids, self._lease, now), isolation="read-committed")
+            for job, task in [self._running[one] for one in ids if one in self._running]:
                 if (job.id, job.token) not in held:
                     task.cancel()  # somebody else has it, or it was settled: what it does now would be for nothing
 

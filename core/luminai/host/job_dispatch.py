@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.orm import Session
@@ -20,7 +21,6 @@ from luminai.host.job_serving import EngineServing
 from luminai.host.job_worker import JobWorker
 from luminai.work import job_leases as leases
 from luminai.work import jobs as ledger
-from luminai.work.job_heads import is_forgotten, untell
 from luminai.work.job_pauses import EVERYTHING, paused
 
 if TYPE_CHECKING:
@@ -67,30 +67,38 @@ class JobDispatch:
         self._put = put
         self._serving = EngineServing(settings.engine, worker)
         self._woken = asyncio.Event()
+        self._is_put = False
+        self._must_look = False
         self._turning = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._beat_seconds = min(LONGEST_BEAT, settings.lease_seconds / 4)
         self._found = 0
-        self._looked = 0.0
+        self._looked = -inf
         self._beaten = 0.0
         self._swept: float | None = None
         self._parked_for = 0
         attempts.ended = self._ended
 
     def wake(self) -> None:
-        """A job was put: look now, and let the other processes look. May be called in any thread."""
-        self.look()
+        """A job was put: begin it now, and let the other processes look. May be called in any thread."""
+        self._is_put = True
+        self._go_on()
         if self._put is not None:
             self._put()
 
     def reconsider(self) -> None:
         """What is paused, or to be cancelled, has changed: learn that before anything else begins."""
         self._found = 0
+        self._must_look = True
         self.wake()
 
     def look(self) -> None:
-        """Look at the ledger now. May be called in any thread."""
+        """Another process has put a job, paused or cancelled: look at the ledger now. May be called in any thread."""
+        self._must_look = True
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: there is nothing left to wake
                 self._loop.call_soon_threadsafe(self._woken.set)
@@ -150,31 +158,32 @@ class JobDispatch:
         if self._worker.waiting:
             self._worker.take_brought()
         else:
-            self.look()
+            self._go_on()
 
     async def _turn(self, begin: Callable[[], Awaitable[int]]) -> tuple[int, float]:
         """Have jobs begun that are due, as far as there is room; return how many that were, and the seconds until there is more to do."""
         async with self._turning:
             await self._keep()
-            if not self._is_flowing():
-                now = self._clock.now()
-                is_ready, wait = await self._look(now)
-                if EVERYTHING in self._worker.held:  # what is due waits too, and would be asked for without a pause
-                    self._found = 0
-                    return 0, self._beat_seconds
-                if not is_ready and wait > 0:
-                    self._found = 0
-                    return 0, min(wait, self._beat_seconds)
-                if wait <= 0:
-                    await self._db.write(lambda session: ledger.promote(session, now))
-            if self._worker.slots == 0:
+            if self._worker.slots and self._is_sure():
+                self._found = await begin()
+                if self._found:
+                    return self._found, self._beat_seconds
+            now, self._found = self._clock.now(), 0
+            is_ready, wait = await self._look(now)
+            if EVERYTHING in self._worker.held:  # what is due waits too, and would be asked for without a pause
                 return 0, self._beat_seconds
-            self._found = await begin()
+            if not is_ready and wait > 0:
+                return 0, min(wait, self._beat_seconds)
+            if wait <= 0:
+                await self._db.write(lambda session: ledger.promote(session, now))
+            if self._worker.slots:
+                self._found = await begin()
             return self._found, self._beat_seconds
 
-    def _is_flowing(self) -> bool:
-        """Tell whether jobs come so fast that looking first, each time, would cost more than it tells."""
-        return bool(self._found) and self._clock.monotonic() - self._looked < LOOK_SECONDS
+    def _is_sure(self) -> bool:
+        """Tell whether there are jobs without a look: one was put here, or they come so fast that looking each time would cost more than it tells."""
+        is_put, self._is_put = self._is_put and not self._must_look, False
+        return (is_put or bool(self._found)) and self._clock.monotonic() - self._looked < (POLL_SECONDS if is_put else LOOK_SECONDS)
 
     async def _look(self, now: datetime) -> tuple[bool, float]:
         """Learn what is paused and end what is to be cancelled; return whether a job waits for a worker, and the seconds until one is due."""
@@ -184,7 +193,7 @@ class JobDispatch:
             wait = POLL_SECONDS if moment is None else max(0.0, (moment - now).total_seconds())
             return is_ready, wait, paused(session), self._attempts.unwanted(session)
 
-        self._looked = self._clock.monotonic()
+        self._looked, self._must_look = self._clock.monotonic(), False
         is_ready, wait, self._worker.held, unwanted = await self._db.read(look)
         self._attempts.cancel(unwanted)
         return is_ready, wait
@@ -203,19 +212,16 @@ class JobDispatch:
         if now - self._beaten >= self._beat_seconds:
             self._beaten = now
             await self._attempts.beat()
-            await self._look_after()
+            await self._take_back()
         if self._swept is None or now - self._swept >= SWEEP_SECONDS:
             self._swept = now
             await self._db.write(lambda session: ledger.sweep(session, self._clock.now()))
 
-    async def _look_after(self) -> None:
-        """Take jobs from workers that are gone, and have those told anew that nobody began."""
+    async def _take_back(self) -> None:
+        """Take jobs from workers that are gone."""
         now = self._clock.now()
-        is_lost, is_untold = await self._db.read(lambda session: (leases.is_lost(session, now), is_forgotten(session, now)))
-        if is_lost:
+        if await self._db.read(lambda session: leases.is_lost(session, now)):
             self._tell_dead(await self._db.write(lambda session: leases.reclaim(session, self._lease, now)))
-        if is_untold:
-            await self._db.write(lambda session: untell(session, now))
 
     def _tell_dead(self, ids: list[str]) -> None:
         for job_id in ids:

@@ -22,6 +22,7 @@ from luminai.host.job_room import Room
 from luminai.work import jobs as ledger
 from luminai.work.job_heads import TOLD_MOST, heads, named, tell, told
 from luminai.work.job_leases import Claimed, claim, expire, running_everywhere
+from luminai.work.job_pauses import EVERYTHING
 
 if TYPE_CHECKING:
     from luminai.host.generation import Generation
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("luminai.jobs")
 HELD_SECONDS: Final = 1.0
 """So long a job that an engine brings waits here for room; then workers are told of it anew."""
+PUT_DOWN: Final = timedelta(seconds=1)
 _Find = Callable[[Session, Room], Sequence[Any]]
 
 
@@ -55,12 +57,13 @@ class JobWorker:
         self._claiming = asyncio.Lock()
         self._brought: dict[str, asyncio.Future[None]] = {}
         self._taking: asyncio.Task[None] | None = None
+        self._is_room_new = False
         self.held: set[str] = set()
 
     @property
     def slots(self) -> int:
         """How many jobs more may run."""
-        return max(0, self._settings.slots - len(self._attempts))
+        return 0 if EVERYTHING in self.held else max(0, self._settings.slots - len(self._attempts))
 
     @property
     def at_once(self) -> int:
@@ -82,10 +85,10 @@ class JobWorker:
         now, room = self._clock.now(), self._room()
 
         def unit(session: Session) -> list[DueJob]:
-            waiting = told(session)
+            waiting = told(session, now)
             full = self.held | room.full() | {name for name, count in waiting.items() if count >= TOLD_MOST}
             found = []
-            for row in heads(session, most=most, busy=self.held | room.busy(), full=full, untold=True):
+            for row in heads(session, most=most, busy=self.held | room.busy(), full=full, untold_at=now):
                 name = f"{row.plugin}.{row.action}"
                 waiting[name] += 1
                 if waiting[name] <= TOLD_MOST:
@@ -106,13 +109,14 @@ class JobWorker:
         found = self._brought.get(job_id)
         if found is None:
             found = self._brought[job_id] = asyncio.get_running_loop().create_future()
-        self.take_brought()
+        self._take_soon()
         try:
             async with asyncio.timeout(HELD_SECONDS):
                 await asyncio.shield(found)
         except TimeoutError:
             if self._brought.pop(job_id, None) is not None:
-                await self._db.write(lambda session: tell(session, [job_id], None), isolation="read-committed")
+                until = self._clock.now() + PUT_DOWN  # an engine that tells a job once at a time has to be done with this message first
+                await self._db.write(lambda session: tell(session, [job_id], until), isolation="read-committed")
 
     @property
     def waiting(self) -> int:
@@ -121,13 +125,23 @@ class JobWorker:
 
     def take_brought(self) -> None:
         """Begin what engines brought, as far as there is room; many that come at once are one transaction."""
+        self._is_room_new = True
+        self._take_soon()
+
+    def _take_soon(self) -> None:
         if self._brought and (self._taking is None or self._taking.done()):
             self._taking = asyncio.get_running_loop().create_task(self._take_brought(), name="luminai:jobs")
 
     async def _take_brought(self) -> None:
         async with self._claiming:
             tried: set[str] = set()
-            while self.slots and (ids := [job_id for job_id in self._brought if job_id not in tried][: self.slots]):
+            while self.slots:
+                if self._is_room_new:  # those that found none are looked at again, also when it came while they were
+                    self._is_room_new = False
+                    tried.clear()
+                ids = [job_id for job_id in self._brought if job_id not in tried][: self.slots]
+                if not ids:
+                    return
                 tried.update(ids)
                 try:
                     waiting = await self._take_named(ids)

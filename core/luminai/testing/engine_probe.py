@@ -12,7 +12,7 @@ PLUGIN: Final = """
     import os
     import time
     from msgspec import Struct
-    from sqlalchemy import Column, Float, Integer, MetaData, Table, insert, select
+    from sqlalchemy import Column, Float, Integer, MetaData, Table, func, insert, select
     from litestar import get
     from luminai import Action, hookimpl, policy
 
@@ -40,7 +40,11 @@ PLUGIN: Final = """
             async def shown() -> list[list[float]]:
                 query = select(effects.c.number, effects.c.pid, effects.c.began, effects.c.ended).order_by(effects.c.id).limit(20000)
                 return await ctx.db.as_system().read(lambda session: [list(row) for row in session.execute(query)])
-            return [shown]
+            @get("/api/probe/done", opt=policy("probe:run"))
+            async def done(first: int, count: int) -> int:
+                query = select(func.count()).where(effects.c.number.between(first, first + count - 1))
+                return await ctx.db.as_system().read(lambda session: session.execute(query).scalar_one())
+            return [shown, done]
 
         @hookimpl
         def actions(self, ctx):

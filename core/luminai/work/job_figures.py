@@ -10,16 +10,21 @@ from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import Session
 
 from luminai.data.tables_jobs import jobs
+from luminai.work.jobs import IS_LATER, LATER
 
 LIVE: Final = ("queued", "scheduled", "retrying", "running", "waiting", "parked")
 MAX_COUNTED: Final = 100_000
 _RANKS: Final = 10
 _COUNTS: Final = {
     state: select(func.count()).select_from(
-        select(literal_column("1")).where(jobs.c.state == literal_column(f"'{state}'")).limit(MAX_COUNTED).subquery()
+        select(literal_column("1"))
+        .where(jobs.c.state == literal_column(f"'{state}'"), *([IS_LATER] if state in LATER else []))
+        .limit(MAX_COUNTED)
+        .subquery()
     )
     for state in LIVE
 }
+"""The partial index of those for a later moment serves only a query that says so in the index's own words."""
 _OLDEST: Final = [
     select(jobs.c.run_at).where(jobs.c.state == literal_column("'queued'"), jobs.c.rank == rank).order_by(jobs.c.id).limit(1)
     for rank in range(_RANKS)

@@ -21,11 +21,12 @@ _FIRST: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED).order_by(job
 # two steps: SQLite would read every job of a queue for (plugin, action) > (…, …)
 _NEXT_ACTION: Final = _FIRST.where(jobs.c.plugin == bindparam("plugin"), jobs.c.action > bindparam("action"))
 _NEXT_PLUGIN: Final = _FIRST.where(jobs.c.plugin > bindparam("plugin"))
-_UNTOLD: Final = jobs.c.told_until.is_(None)
-_WAITING: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED, jobs.c.told_until.is_not(None)).order_by(jobs.c.told_until)
+_UNTOLD: Final = jobs.c.told_until.is_(None) | (jobs.c.told_until <= bindparam("now"))
+_ALL_UNTOLD, _OF_UNTOLD = _ALL.where(_UNTOLD), _OF.where(_UNTOLD)
+_WAITING: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED, jobs.c.told_until > bindparam("now"))
 
 
-def heads(session: Session, *, most: int, busy: Collection[str], full: Collection[str], untold: bool = False) -> Sequence[Any]:
+def heads(session: Session, *, most: int, busy: Collection[str], full: Collection[str], untold_at: datetime | None = None) -> Sequence[Any]:
     """Return the rows of up to ``most`` jobs that may begin, the most urgent first, and of those the oldest, locked.
 
     With something left out, each other queue is looked at by itself: a million jobs that may not begin now do not stand before the others.
@@ -33,36 +34,27 @@ def heads(session: Session, *, most: int, busy: Collection[str], full: Collectio
     Args:
         busy: Plugins of which nothing is taken.
         full: Full names of actions of which nothing is taken.
-        untold: Only those of which no worker was told.
+        untold_at: Only those of which no worker was told, or too long before that moment.
     """
-    every, of = (_ALL.where(_UNTOLD), _OF.where(_UNTOLD)) if untold else (_ALL, _OF)
+    every, of = (_ALL, _OF) if untold_at is None else (_ALL_UNTOLD, _OF_UNTOLD)
+    given = {"most": most} if untold_at is None else {"most": most, "now": untold_at}
     if not busy and not full:
-        return session.execute(every, {"most": most}).all()
+        return session.execute(every, given).all()
     found: list[Any] = []
     for plugin, action in _open_queues(session, busy, full):
-        found += session.execute(of, {"most": most, "plugin": plugin, "action": action}).all()
+        found += session.execute(of, given | {"plugin": plugin, "action": action}).all()
     return sorted(found, key=lambda row: (row.rank, row.id))[:most]
 
 
-def told(session: Session) -> Counter[str]:
-    """Return how many jobs of each action workers were told of that have not begun."""
-    return Counter(f"{row.plugin}.{row.action}" for row in session.execute(_WAITING))
+def told(session: Session, now: datetime) -> Counter[str]:
+    """Return how many jobs of each action workers were told of, not too long ago, that have not begun."""
+    return Counter(f"{row.plugin}.{row.action}" for row in session.execute(_WAITING, {"now": now}))
 
 
 def tell(session: Session, ids: Collection[str], until: datetime | None) -> None:
-    """Note until when those count as told who still wait; None: they do not."""
+    """Note until when those count as told who still wait; None: they do not. After that they are told anew."""
     if ids:
         session.execute(update(jobs).where(jobs.c.id.in_(ids), _QUEUED).values(told_until=until))
-
-
-def untell(session: Session, now: datetime) -> None:
-    """Have jobs told anew that nobody began."""
-    session.execute(update(jobs).where(_QUEUED, jobs.c.told_until <= now).values(told_until=None))
-
-
-def is_forgotten(session: Session, now: datetime) -> bool:
-    """Tell whether there are any; unlike ``untell`` this writes nothing."""
-    return session.execute(select(jobs.c.id).where(_QUEUED, jobs.c.told_until <= now).limit(1)).first() is not None
 
 
 def still_queued(session: Session, ids: Collection[str]) -> set[str]:

@@ -68,6 +68,17 @@ _QUEUED: Final = jobs.c.state == literal_column("'queued'")
 _RUNNING: Final = jobs.c.state == literal_column("'running'")
 _PARKED: Final = jobs.c.state == literal_column("'parked'")
 _ATTEMPT: Final = insert(job_attempts)
+_NOTED: Final = ("attempt", "version", "generation", "worker", "began_at", "milliseconds", "outcome", "error_code", "error")
+
+
+def _with_attempt(end: Any) -> Any:
+    """Return the statement that notes the attempt too, if it ended a job; PostgreSQL alone changes one table within a statement about another."""
+    ended = end.returning(jobs.c.id).cte("ended")
+    of = [bindparam(f"note_{name}", type_=job_attempts.c[name].type).label(name) for name in _NOTED]
+    return insert(job_attempts).from_select(["job", *_NOTED], select(ended.c.id, *of))
+
+
+_END_AT_SPOT: Final = _with_attempt(_FINISH_AT_SPOT)
 _RUNNING_OF: Final = select(jobs.c.plugin, jobs.c.action, func.count().label("count")).where(_RUNNING).group_by(jobs.c.plugin, jobs.c.action)
 _ONE_AT_A_TIME: Final = select(func.pg_advisory_xact_lock(7_305_118_823))
 
@@ -209,10 +220,13 @@ def finish(session: Session, vault: Vault, job: Claimed, ended: Ended, ran: Ran,
         "words": ended.error[:500],
     }
     # found by its place, a row is the only one that counts as read: by way of the index its neighbours do too, and their ends would meet this one
-    is_changed = bool(job.spot) and _changed(session, _FINISH_AT_SPOT, given | {"spot": job.spot}) == 1
-    if not is_changed and _changed(session, _FINISH, given) != 1:
-        raise Conflict(f"The job {job.id} is no longer this worker's.", code="lease-lost", hint="Its lease ran out, it was cancelled, or it is done.")
-    _note(session, job.id, job.attempt, given["to"], ended, ran, now)
+    note = _note(job.id, job.attempt, given["to"], ended, ran, now)
+    at_spot = given | {"spot": job.spot} | {f"note_{name}": note[name] for name in _NOTED}
+    if not job.spot or _changed(session, _END_AT_SPOT, at_spot) != 1:
+        if _changed(session, _FINISH, given) != 1:
+            hint = "Its lease ran out, it was cancelled, or it is done."
+            raise Conflict(f"The job {job.id} is no longer this worker's.", code="lease-lost", hint=hint)
+        session.execute(_ATTEMPT, note)
     if job.is_keyed and not again:
         let_in(session, job.id)
 
@@ -223,9 +237,12 @@ def give_back(session: Session, job: Claimed, now: datetime) -> None:
     session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
 
 
-def beat(session: Session, worker: str, lease: timedelta, now: datetime) -> set[tuple[str, str | None]]:
-    """Keep the leases of a worker and return the ids and tokens of its jobs."""
-    mine = (jobs.c.worker == worker) & (_RUNNING)
+def beat(session: Session, worker: str, ids: Sequence[str], lease: timedelta, now: datetime) -> set[tuple[str, str | None]]:
+    """Keep a worker's leases of the jobs that it runs, and return their ids and tokens.
+
+    Not those of all that are its own: one whose claim was committed while the answer got lost would be kept for ever, and run by nobody.
+    """
+    mine = (jobs.c.worker == worker) & jobs.c.id.in_(ids) & (_RUNNING)
     session.execute(update(jobs).where(mine).values(lease_until=now + lease))
     return {(row.id, row.token) for row in session.execute(select(jobs.c.id, jobs.c.token).where(mine))}
 
@@ -246,7 +263,7 @@ def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: b
     for row in session.execute(select(jobs).where(lost).limit(500).with_for_update(skip_locked=True)).all():
         ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for too long, while it ran.")
         ran = Ran(version="", generation=0, worker=row.worker or "", began_at=row.lease_until - lease)
-        _note(session, row.id, row.attempts, "crashed", ended, ran, now)
+        session.execute(_ATTEMPT, _note(row.id, row.attempts, "crashed", ended, ran, now))
         values: dict[str, Any] = {**_FREE, "crashes": row.crashes + 1}
         if row.wants_cancel:
             values |= {"state": "cancelled", "settled_at": now}
@@ -274,11 +291,11 @@ def put_aside(session: Session, job: Claimed) -> None:
     session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
 
 
-def _note(session: Session, job_id: str, attempt: int, outcome: str, ended: Ended, ran: Ran, now: datetime) -> None:
+def _note(job_id: str, attempt: int, outcome: str, ended: Ended, ran: Ran, now: datetime) -> dict[str, Any]:
     took = max(0, round((now - ran.began_at) / timedelta(milliseconds=1)))
     how = {"outcome": outcome, "error_code": ended.error_code, "error": ended.error[:500], "milliseconds": min(took, 2**31 - 1)}
     by = {"version": ran.version, "generation": ran.generation, "worker": ran.worker, "began_at": ran.began_at}
-    session.execute(_ATTEMPT, {"job": job_id, "attempt": attempt, **how, **by})
+    return {"job": job_id, "attempt": attempt, **how, **by}
 
 
 def _opened(session: Session, vault: Vault, row: Any) -> bytes | None:

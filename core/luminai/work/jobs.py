@@ -33,7 +33,7 @@ URGENT: Final = 9
 """The highest priority."""
 
 
-_IS_LATER: Final = jobs.c.state.in_([literal_column(f"'{state}'") for state in LATER])
+IS_LATER: Final = jobs.c.state.in_([literal_column(f"'{state}'") for state in LATER])
 """In plain words: by a parameter SQLite cannot tell that the partial index holds them, and reads the whole table."""
 # built once: building a statement costs more than running it
 _PUT: Final = insert(jobs)
@@ -54,7 +54,7 @@ _ZERO: Final[dict[str, Any]] = {
 }
 _OUTLOOK: Final = select(
     select(jobs.c.id).where(jobs.c.state == literal_column("'queued'")).exists(),
-    select(jobs.c.run_at).where(_IS_LATER).order_by(jobs.c.run_at).limit(1).scalar_subquery(),
+    select(jobs.c.run_at).where(IS_LATER).order_by(jobs.c.run_at).limit(1).scalar_subquery(),
 )
 _KNOWN: Final = select(jobs.c.id).where(jobs.c.plugin == bindparam("of"), jobs.c.action == bindparam("name"), jobs.c.once == bindparam("text"))
 
@@ -157,7 +157,7 @@ def _enter(session: Session, job_id: str, job: Any, now: datetime) -> str:
 
 def promote(session: Session, now: datetime, *, most: int = 200) -> int:
     """Have jobs run whose moment has come; return how many there were."""
-    due = select(jobs).where(_IS_LATER, jobs.c.run_at <= now).order_by(jobs.c.run_at).limit(most).with_for_update(skip_locked=True)
+    due = select(jobs).where(IS_LATER, jobs.c.run_at <= now).order_by(jobs.c.run_at).limit(most).with_for_update(skip_locked=True)
     rows = session.execute(due).all()
     for row in rows:
         state = "queued" if row.state == "retrying" else _enter(session, row.id, row, now)

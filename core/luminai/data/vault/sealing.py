@@ -11,13 +11,14 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from luminai.contracts.context import Clock
 from luminai.contracts.errors import InvalidInput
 from luminai.contracts.vault import Vault
 from luminai.data.vault.ring import NONCE_BYTES, KeyRing
-from luminai.data.vault.subject_keys import DataKey, KeyCache, current_key, destroy_keys, key_of, not_sealed_here
+from luminai.data.vault.subject_keys import DataKey, KeyCache, current_key, destroy_keys, key_of, make_key, not_sealed_here
 
 FORM: Final = 1
 MAX_SUBJECT: Final = 120
@@ -49,8 +50,7 @@ class SubjectVault:
         """Return values sealed, by their places; the key is looked up once. Raises as ``seal`` does."""
         for place, value in values.items():
             _check(subject, place, value)
-        session.info.pop(_SEEN, None)
-        key = current_key(session, self.ring, self.cache, subject, self._clock.now())
+        key = self._current(session, subject)
         return {place: _sealed(key, subject, place, value) for place, value in values.items()}
 
     def open(self, session: Session, /, *, subject: str, place: str, sealed: bytes) -> bytes:
@@ -80,13 +80,28 @@ class SubjectVault:
         self.cache.drop(subject)
         return count
 
+    def _current(self, session: Session, subject: str) -> DataKey:
+        """Return the key to seal with, asked of the database once in a unit."""
+        seen: dict[Any, DataKey] = session.info.setdefault(_SEEN, {})
+        key = seen.get((subject, None))
+        if key is None:
+            key = current_key(session, self.ring, self.cache, subject) or make_key(session, self.ring, subject, self._clock.now())
+            seen[subject, None] = key
+        return key
+
     def _key(self, session: Session, subject: str, version: int) -> DataKey:
-        """Return a key, asked of the database once in a row of reads: a unit's savepoint that is lost may take a new key with it."""
+        """Return the key of a version, asked of the database once in a unit."""
         seen: dict[Any, DataKey] = session.info.setdefault(_SEEN, {})
         key = seen.get((subject, version))
         if key is None:
             key = seen[subject, version] = key_of(session, self.ring, self.cache, subject, version)
         return key
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _forget(session: Session, _: Any) -> None:
+    """A savepoint that is lost takes along a key that was made in it, and brings back what was destroyed."""
+    session.info.pop(_SEEN, None)
 
 
 class PluginVault:

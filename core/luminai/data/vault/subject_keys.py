@@ -79,14 +79,25 @@ class KeyCache:
                 del self._kept[key]
 
 
-def current_key(session: Session, ring: KeyRing, cache: KeyCache, subject: str, now: datetime) -> DataKey:
-    """Return the key to seal with, made now if the subject has none.
+def current_key(session: Session, ring: KeyRing, cache: KeyCache, subject: str) -> DataKey | None:
+    """Return the key to seal with, None if the subject has none.
 
     Raises:
         Unavailable: the master key is not there (code ``master-key-missing``).
     """
     row = session.execute(_CURRENT, {"subject": subject}).first()
-    return _make(session, ring, subject, now) if row is None else _unwrapped(ring, cache, subject, row.version, row)
+    return None if row is None else _unwrapped(ring, cache, subject, row.version, row)
+
+
+def make_key(session: Session, ring: KeyRing, subject: str, now: datetime) -> DataKey:
+    """Make a subject's next key and return it. Raises as ``current_key`` does."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    newest = session.execute(select(func.max(subject_keys.c.version)).where(subject_keys.c.subject == subject)).scalar_one() or 0
+    key_id, version, secret, master = new_id("dek"), newest + 1, secrets.token_bytes(KEY_BYTES), active_master(session, ring)
+    row = {"subject": subject, "version": version, "id": key_id, "state": ACTIVE, "master_key": master.id, "created_at": now}
+    session.execute(insert(subject_keys).values(**row, wrapped=master.wrap(secret, _bound(key_id, subject, version))))
+    return DataKey(version, AESGCM(secret))
 
 
 def key_of(session: Session, ring: KeyRing, cache: KeyCache, subject: str, version: int) -> DataKey:
@@ -150,16 +161,6 @@ def not_sealed_here() -> HubError:
     """Return the refusal of bytes that no key of this hub sealed for this place."""
     hint = "Look at `luminai vault verify` and restore a backup if the database was changed from outside."
     return HubError("These sealed bytes do not open.", code="not-sealed-here", hint=hint)
-
-
-def _make(session: Session, ring: KeyRing, subject: str, now: datetime) -> DataKey:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    newest = session.execute(select(func.max(subject_keys.c.version)).where(subject_keys.c.subject == subject)).scalar_one() or 0
-    key_id, version, secret, master = new_id("dek"), newest + 1, secrets.token_bytes(KEY_BYTES), active_master(session, ring)
-    row = {"subject": subject, "version": version, "id": key_id, "state": ACTIVE, "master_key": master.id, "created_at": now}
-    session.execute(insert(subject_keys).values(**row, wrapped=master.wrap(secret, _bound(key_id, subject, version))))
-    return DataKey(version, AESGCM(secret))
 
 
 def _unwrapped(ring: KeyRing, cache: KeyCache, subject: str, version: int, row: Any) -> DataKey:

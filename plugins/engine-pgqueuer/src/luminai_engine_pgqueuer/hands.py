@@ -28,6 +28,7 @@ class Wake:
     def __init__(self) -> None:
         self._heard = asyncio.Event()
         self._is_cut = False
+        self._connection: Any = None
 
     @asynccontextmanager
     async def listening(self, pool: Pool[Any] | None, channel: str) -> AsyncIterator[None]:
@@ -46,6 +47,7 @@ class Wake:
         async with pool.acquire() as connection:
             await connection.add_listener(channel, hear)
             connection.add_termination_listener(cut)
+            self._connection = connection
             try:
                 yield
             finally:
@@ -58,11 +60,13 @@ class Wake:
 
         Raises:
             ConnectionError: nothing is heard any more.
+            TimeoutError: the connection broke without a word.
         """
         try:
             async with asyncio.timeout(seconds):
                 await self._heard.wait()
         except TimeoutError:
+            await self._connection.execute("SELECT 1")
             return
         self._heard.clear()
         if self._is_cut:
