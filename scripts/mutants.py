@@ -65,11 +65,12 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): SPARES,
     (
         "screen",
-        "_HOST, _AUTHORIZATION, _API_KEY, _ENCODING, _ORIGIN, _LENGTH, _TYPE, _KEY, _CODING = (1 << bit for bit in range(9))",
+        "_HOST, _AUTHORIZATION, _API_KEY, _GOOGLE_KEY, _ENCODING, _ORIGIN, _LENGTH, _TYPE, _KEY, _CODING = (1 << bit for bit in range(10))",
         "1 -> 2",
     ): "the bits must differ, no more",
     ("screen", 'if b"%" in raw and _ENCODED.search(raw):', "without `b'%' in raw`"): SPARES,
     ("screen", "if not query:", "never `not query`"): SPARES,
+    ("idempotency", "if self._is_whole:", "always `self._is_whole`"): "only spares memory: what is not whole is not kept",
     ("idempotency", 'key = _text(state.idempotency_key or b"")', "without `b''`"): "the guard begins only where there is a key",
     (
         "jwt",

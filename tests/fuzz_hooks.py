@@ -1,6 +1,8 @@
 """What schemathesis checks besides its own: loaded by it through SCHEMATHESIS_HOOKS."""
 
+import os
 import re
+from collections import Counter
 from typing import Any
 
 import schemathesis
@@ -20,6 +22,56 @@ SHAPE = frozenset(
 )
 """Codes that refuse the shape of a request."""
 INSIDE = re.compile(r"Traceback|\.py\b|sqlalchemy|site-packages")
+FIRST, REFUSED, EVERY = (int(os.environ.get(f"FUZZ_{name}", "0")) for name in ("FIRST", "REFUSED", "EVERY"))
+"""Of the coverage phase's cases, of each operation, fitting and breaking, the first so many are sent (``REFUSED`` many where only a credential lets
+them in), and then every so manieth. Without ``EVERY`` all are."""
+WIDEST = 16 * 2**20
+"""Characters of the widest body that breaks a list's bound. Wider ones take seconds to write, and what is refused is their size."""
+
+
+@schemathesis.hook
+def before_load_schema(ctx: Any, raw_schema: dict[str, Any]) -> None:
+    """Take the bound off a list that only a body beyond ``WIDEST`` breaks: of long texts, of further lists, of anything."""
+    named = raw_schema["components"]["schemas"]
+    widths: dict[str, int] = {}
+
+    def width(schema: Any) -> int:
+        if isinstance(schema, list):
+            return max((width(one) for one in schema), default=1)
+        if not isinstance(schema, dict):
+            return 1
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            if name not in widths:
+                widths[name] = WIDEST  # what holds itself has no end
+                widths[name] = width(named[name])
+            return widths[name]
+        within = max((width(one) for one in schema.values()), default=1)
+        if schema.get("type") == "string":
+            return int(schema.get("maxLength", 1))
+        if schema.get("type") != "array" or "maxItems" not in schema:
+            return within
+        if within * schema["maxItems"] > WIDEST:
+            del schema["maxItems"]
+            return within
+        return within * int(schema["maxItems"])
+
+    for name in named:
+        width({"$ref": f"#/components/schemas/{name}"})
+
+
+_drawn: Counter[tuple[str, str]] = Counter()
+
+
+@schemathesis.hook
+def filter_case(ctx: Any, case: Any) -> bool:
+    """Thin out the thousands of cases of the coverage phase that differ in a member of a member of a body."""
+    if not EVERY or case.meta is None or case.meta.phase.name.value != "coverage":
+        return True
+    name = (case.operation.label, case.meta.generation.mode.value)
+    _drawn[name] += 1
+    first = FIRST if {} in case.operation.definition.raw["security"] else REFUSED
+    return _drawn[name] <= first or _drawn[name] % EVERY == 0
 
 
 @schemathesis.check

@@ -19,6 +19,7 @@ from sqlalchemy import (
     column,
     create_engine,
     delete,
+    event,
     exists,
     func,
     insert,
@@ -396,6 +397,17 @@ def test_flush__lets_nothing_through_once_it_is_over(world: World) -> None:
         session.execute(select(n))
 
     assert [NO_OWNER in world.refusal(unit) for unit in (after_a_flush, after_a_failure, in_between)] == [True] * 3
+
+
+def test_flush__lets_only_changes_through(world: World) -> None:
+    def reads(_: Any, connection: Any, __: Any) -> None:
+        connection.execute(select(n))
+
+    event.listen(Link, "before_insert", reads)
+    try:
+        assert NO_OWNER in world.refusal(lambda session: session.add(Link(id=60)))
+    finally:
+        event.remove(Link, "before_insert", reads)
 
 
 def test_driver__is_watched_too(world: World) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from litestar import get
+from litestar import Request, get
 
 from luminai.contracts.errors import Forbidden
-from luminai.contracts.identity import STEP_UP_MINUTES, Actor, RoutePolicy, policy, step_up
-from luminai.http.guard import declared
+from luminai.contracts.identity import MAX_TEXT, STEP_UP_MINUTES, Actor, RoutePolicy, policy, step_up
+from luminai.http.guard import Gate, declared, guard
 from luminai.http.inprocess import InProcessClient
+from luminai.http.requests import STATE_KEY, RequestState
 from luminai.testing import HubUnderTest, running_hub
 
 CODE = """
@@ -20,6 +21,7 @@ CODE = """
     from litestar.params import JSONBody, MultipartBody, URLEncodedBody
     from msgspec import Struct
     from luminai import actor_of, hookimpl, policy
+    from luminai.data.causes import cause
     from luminai.data.owners import acting
 
     class Thing(Struct, forbid_unknown_fields=True):
@@ -37,6 +39,10 @@ CODE = """
             async def open_to_all(request: Request[Any, Any, Any]) -> dict[str, Any]:
                 actor = actor_of(request)
                 return {"subject": actor.subject if actor else None, "acting": acting.get().subject}
+
+            @get("/api/gate/cause", opt=policy(anonymous=True))
+            async def why(request: Request[Any, Any, Any]) -> dict[str, str]:
+                return {"correlation": cause.get().correlation, "causation": cause.get().causation}
 
             @get("/api/gate/half", opt=policy("gate:read", anonymous=True))
             async def half() -> None: ...
@@ -80,7 +86,7 @@ CODE = """
                 await socket.accept()
                 await socket.close()
 
-            return [open_to_all, half, anybody, read, thing, put_thing, letter, parts, own_options, raw, step, socket]
+            return [open_to_all, why, half, anybody, read, thing, put_thing, letter, parts, own_options, raw, step, socket]
 """
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -231,6 +237,15 @@ def test_policy__says_who_may(run: Run) -> None:
     assert who[0]["acting"] not in ("ann", None)
 
 
+def test_cause__is_the_request(run: Run) -> None:
+    async def work(hub: HubUnderTest) -> None:
+        first, second = [await hub.client().request("GET", "/api/gate/cause") for _ in range(2)]
+        assert first.json() == {"correlation": first.headers["x-request-id"], "causation": ""}
+        assert second.json()["correlation"] == second.headers["x-request-id"] != first.headers["x-request-id"]
+
+    run(work)
+
+
 def test_step_up__asks_sessions_that_are_not_fresh(run: Run) -> None:
     async def work(hub: HubUnderTest) -> list[Any]:
         found = []
@@ -266,6 +281,8 @@ BODIES = [
     ("thing", {}, b'{"size": 1}', "415 unsupported-media-type"),
     ("thing", JSON, b'{"size": 9007199254740992}', "400 bad-number"),
     ("thing", JSON, b'{"size": "1"}', "400 invalid-input"),
+    ("thing", JSON, b'{"other": "%b"}' % (b"x" * MAX_TEXT), "400 invalid-input"),
+    ("thing", JSON, b'{"other": "%b"}' % (b"x" * (MAX_TEXT + 1)), "400 too-large-inside"),
     ("letter", FORM, b"text=a", "200"),
     ("letter", JSON, b"text=a", "415 unsupported-media-type"),
     ("letter", FORM, b"text=%00", "400 bad-text"),
@@ -276,6 +293,10 @@ BODIES = [
     ("raw", {}, b"%00\0", "200"),
     ("thing?limit=1&limit=2", JSON, b"{}", "400 duplicate-parameter"),
 ]
+
+
+def test_text__has_64_ki_characters_unless_the_route_says_more() -> None:
+    assert MAX_TEXT == RoutePolicy().max_text == 65_536
 
 
 def test_body__is_checked_by_its_kind(run: Run) -> None:
@@ -365,6 +386,18 @@ def test_route__without_a_policy__is_closed() -> None:
 
     with pytest.raises(Forbidden) as refused:
         declared(forgotten)
+    assert refused.value.code == "no-policy"
+
+
+def test_guard__route_without_a_policy__is_closed_to_its_method() -> None:
+    @get("/", sync_to_thread=False)
+    def forgotten() -> None: ...
+
+    nothing: Any = None
+    gate = Gate(authenticate=nothing, hosts=nothing, limits=nothing, idempotency=nothing, tickets=nothing, live=nothing, denied=nothing)
+    scope = {"type": "http", "method": "GET", "path_template": "/", "route_handler": forgotten, STATE_KEY: RequestState(b"", "GET", "/", "")}
+    with pytest.raises(Forbidden) as refused:
+        asyncio.run(guard(gate, {"/": "GET"})(Request(scope)))
     assert refused.value.code == "no-policy"
 
 

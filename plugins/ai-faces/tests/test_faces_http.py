@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -78,6 +78,46 @@ def requests(model: str, *, stream: bool) -> dict[str, tuple[str, Any]]:
 
 
 DIALECTS = tuple(requests("", stream=True))
+PART = [{"type": "text", "text": "hello"}]
+TOOL = [{"name": "look"}]
+OWN_TOOL = [{"name": "look", "input_schema": {"type": "object"}}]
+ITEMS = [{"role": "user", "content": "hello"}]
+LISTS: dict[str, tuple[str, int, list[Any], Callable[[list[Any]], Any]]] = {
+    "chat-messages": (CHAT, 5000, HELLO, lambda many: {"messages": many}),
+    "chat-content": (CHAT, 1000, PART, lambda many: {"messages": [{"role": "user", "content": many}]}),
+    "chat-calls": (
+        CHAT,
+        256,
+        [{"id": "a", "function": {"name": "look"}}],
+        lambda many: {"messages": [*HELLO, {"role": "assistant", "tool_calls": many}]},
+    ),
+    "chat-tools": (CHAT, 256, TOOL, lambda many: {"messages": HELLO, "tools": [{"type": "function", "function": one} for one in many]}),
+    "responses-input": (RESPONSES, 5000, ITEMS, lambda many: {"input": many}),
+    "responses-content": (RESPONSES, 1000, PART, lambda many: {"input": [{"role": "user", "content": many}]}),
+    "responses-output": (RESPONSES, 1000, PART, lambda many: {"input": [*ITEMS, {"type": "function_call_output", "call_id": "a", "output": many}]}),
+    "responses-tools": (RESPONSES, 256, TOOL, lambda many: {"input": "hello", "tools": [{"type": "function", **one} for one in many]}),
+    "embeddings-input": ("/v1/embeddings", 2048, ["hello"], lambda many: {"input": many}),
+    **{
+        f"{name}-{at}": (path, most, items, body)
+        for name, path in (("messages", MESSAGES), ("count", f"{MESSAGES}/count_tokens"))
+        for at, most, items, body in (
+            ("messages", 5000, HELLO, lambda many: {"max_tokens": 9, "messages": many}),
+            ("content", 1000, PART, lambda many: {"max_tokens": 9, "messages": [{"role": "user", "content": many}]}),
+            ("system", 1000, PART, lambda many: {"max_tokens": 9, "messages": HELLO, "system": many}),
+            ("tools", 256, OWN_TOOL, lambda many: {"max_tokens": 9, "messages": HELLO, "tools": many}),
+            (
+                "result",
+                1000,
+                PART,
+                lambda many: {
+                    "max_tokens": 9,
+                    "messages": [*HELLO, {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": many}]}],
+                },
+            ),
+        )
+    },
+}
+"""Every list of a body: where it is sent, its bound, an item, and the body around the items."""
 ENDS = {
     "chat": ("stop", "tool_calls", "length", "[DONE]"),
     "responses": ("response.completed", "response.incomplete"),
@@ -337,3 +377,13 @@ class TestDecisions:
         last = world.events(CHAT, body | {"stream": True})[-2]
         assert last["choices"][0]["finish_reason"] == "content_filter"
         assert last["luminai"]["end_state"] == "filtered"
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_list__with_one_item_too_many__is_refused(world: World, name: str) -> None:
+    path, most, item, body = LISTS[name]
+    status, found = world.ask(path, {"model": "nobody/one", **body(item * most)})
+    assert status in (404, 413), "there is no such model, and 5000 messages are more than the gateway sends to any"
+    status, found = world.ask(path, {"model": "nobody/one", **body(item * (most + 1))})
+    assert (status, found["code"]) == (400, "invalid-input")
+    assert str(most) in json.dumps(found)

@@ -182,6 +182,14 @@ def test_a_jump_of_a_thousand__is_told_before_it_is_taken(world: World) -> None:
     assert told["changes"][0]["was"] == 4_000_000
 
 
+def test_more_than_8000_models__are_refused(world: World) -> None:
+    many = {f"m{number}": {"input_tokens": 1} for number in range(8001)}
+    refused = world.put("many", many, expect=400, dry_run=True)
+    assert (refused["code"], "8000" in refused["errors"][0]["detail"]) == ("invalid-input", True)
+    many.popitem()
+    assert world.put("many", many, dry_run=True)["added"] == 8000
+
+
 def test_the_commands__import_list_and_tell_models(world: World, tmp_path: Path) -> None:
     file = tmp_path / "prices.json"
     entry = {"litellm_provider": "theirs", "mode": "chat", "input_cost_per_token": 1e-06, "output_cost_per_token": 4e-06}
