@@ -275,7 +275,10 @@ class CreditsMeter:
         return session.execute(select(func.count()).select_from(usage).where(mine, since)).scalar_one()
 
     def _locked(self, session: Session, held: Held) -> Any | None:
-        """Return the row of a hold; it and its wallet are locked: nothing else decides about the two until the unit ends."""
+        """Return the row of a hold; it and its wallet are locked: nothing else decides about the two until the unit ends.
+
+        Both by one statement: where it had to wait, PostgreSQL reads both rows anew once it has them.
+        """
         return session.execute(_LOCKED, {"of": held.key, "owner": held.subject}).first()
 
 
