@@ -180,7 +180,7 @@ def portkey(service: int, folder: Path) -> Iterator[Gateway]:
 @contextmanager
 def hub(service: int, folder: Path) -> Iterator[Gateway]:
     port = free_port()
-    many = {"requests": 1_000_000, "per": "caller"}
+    many, all_from_here = {"requests": 1_000_000, "per": "caller"}, {"requests": 1_000_000, "per": "address"}
     plugins: dict[str, Any] = {
         **{name: {} for name in ("ledger", "knowledge", "resonance", "personas", "ai-offline", "chat")},
         "credits": {"products": ["product.toml"]},
@@ -195,7 +195,9 @@ def hub(service: int, folder: Path) -> Iterator[Gateway]:
         "ai-faces": {},
     }
     (folder / "product.toml").write_text(PRODUCT)
-    lines = [f'[hub]\ndata = "data"\n[server]\nport = {port}\n[log]\nlevel = "error"\n[limits]\napi-key = {toml(many)}\n']
+    lines = [
+        f'[hub]\ndata = "data"\n[server]\nport = {port}\n[log]\nlevel = "error"\n[limits]\napi-key = {toml(many)}\naddress = {toml(all_from_here)}\n'
+    ]
     grants = {"ai-openai": ["secrets", f"outbound:127.0.0.1:{service}"], "ai-faces": ["site-root"]}
     grants |= {name: ["anonymous-routes"] for name in ("chat", "personas", "resonance", "knowledge")}
     for name, config in plugins.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
@@ -95,10 +96,16 @@ def rule_of(compiled: Any) -> Rule | None:
 
 def rule_of_text(statement: str) -> Rule | None:
     """Return a rule that refuses SQL written by hand when it names an owned table."""
-    for name in _NAME.findall(statement.lower()):
+    for name in _named(statement):
         if name in owned_tables:
             return Rule(name, f"{name}.{owned_tables[name]}", fault=f"SQL written by hand touches {name}.")
     return None
+
+
+@lru_cache(1000)
+def _named(statement: str) -> tuple[str, ...]:
+    """Return the names in a statement that look like tables; kept, for programs run the same few texts and looking costs as much as running one."""
+    return tuple(_NAME.findall(statement.lower()))
 
 
 def _rule_of(compiled: Any) -> Rule | None:

@@ -135,7 +135,7 @@ class Answer:
                     piece = scanner.take(event.text)
                     said.text += piece
                     if piece:
-                        yield TextDelta(piece)
+                        yield event if piece == event.text else TextDelta(piece)
                     if scanner.found:
                         break
                 elif isinstance(event, ToolCallFound):

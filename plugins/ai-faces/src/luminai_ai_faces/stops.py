@@ -20,6 +20,8 @@ class StopScanner:
 
     def take(self, piece: str) -> str:
         """Return what of the text so far cannot belong to a stop any more and was not returned before."""
+        if not self._stops:
+            return piece
         self._held += piece
         places = [(place, -len(stop), stop) for stop in self._stops if (place := self._held.find(stop)) >= 0]
         if places:

@@ -11,7 +11,7 @@ import msgspec
 from litestar import Request
 from litestar.response import Stream
 
-from luminai import HubError, PluginContext, Problem, Unavailable, failure_of
+from luminai import Deadlines, HubError, PluginContext, Problem, Unavailable, failure_of
 from luminai_ai_faces.answering import Answer, Content
 from luminai_ai_faces.failures import settled
 from luminai_ai_faces.notes import Closing
@@ -23,6 +23,8 @@ READER_SECONDS: Final = 60.0
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 COMMENT: Final = b": still here\n\n"
 _encode: Final = msgspec.json.encode
+_silences: Final = Deadlines()
+"""Of all streams: a timer of its own for each event of each is a good part of what an event costs."""
 
 
 class Writer(Protocol):
@@ -95,7 +97,7 @@ class Pump:
         if not self._queue.empty():
             return self._queue.get_nowait()
         try:
-            async with asyncio.timeout(seconds):
+            with _silences.within(seconds):
                 return await self._queue.get()
         except TimeoutError:
             return None

@@ -54,16 +54,19 @@ class Replies:
             return request
         return replace(request, max_output_tokens=self._config.output_tokens)
 
-    async def stream(self, asked: Asked) -> AsyncGenerator[StreamEvent, None]:
-        """Yield a reply as it comes, and one end.
+    def stream(self, asked: Asked) -> AsyncGenerator[StreamEvent, None]:
+        """Return a reply as it comes, and one end.
 
         With a schema it comes at once in one piece, when it is known to keep to it, unless all models of the route see to that themselves.
 
         Raises:
-            Exhausted: nothing came.
+            Exhausted: (the iterator) nothing came.
         """
         schema = asked.request.response_schema
-        if schema is not None and not self._is_structured(asked.plan):
+        return self._reply(asked).events() if schema is None else self._structured_stream(asked, schema)
+
+    async def _structured_stream(self, asked: Asked, schema: dict[str, Any]) -> AsyncGenerator[StreamEvent, None]:
+        if not self._is_structured(asked.plan):
             reply = await self.whole(asked)
             for source in reply.sources:
                 yield SourceFound(source)
@@ -76,7 +79,7 @@ class Replies:
         made = self._reply(asked)
         async with aclosing(made.events()) as events:
             async for event in events:
-                if schema is not None and isinstance(event, End):
+                if isinstance(event, End):
                     yield await self._end_of_structured(asked, schema, made, event)
                 else:
                     yield event

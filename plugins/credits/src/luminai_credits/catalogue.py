@@ -19,8 +19,11 @@ from luminai_credits.products import Price, Product, moment
 T = TypeVar("T")
 KEPT: Final = 2000
 _NEWEST: Final = select(products.c.id).where(products.c.product == bindparam("of")).order_by(products.c.version.desc()).limit(1)
+_ITS_NEWEST: Final = (
+    select(products.c.id).where(products.c.product == prices.c.product).order_by(products.c.version.desc()).limit(1).scalar_subquery()
+)
 _PRICES: Final = (
-    select(prices.c.id, prices.c.product, prices.c.model, prices.c.start)
+    select(prices.c.id, prices.c.product, prices.c.model, prices.c.start, _ITS_NEWEST.label("newest"))
     .where(prices.c.action == bindparam("of"), prices.c.start <= bindparam("now"))
     .order_by(prices.c.start.desc())
 )
@@ -68,11 +71,15 @@ class Catalogue:
         names = session.execute(select(products.c.product).distinct().order_by(products.c.product).limit(100)).scalars().all()
         return [self.product(session, name) for name in names]
 
-    def price(self, session: Session, action: str, model: str, now: datetime) -> Priced | None:
-        """Return the row that holds for an action (not an alias): the newest of those whose model fits, else the newest without one."""
+    def offer(self, session: Session, action: str, model: str, now: datetime) -> tuple[Priced, Product] | None:
+        """Return the row that holds for an action (not an alias), and its product as it stands: the newest of those whose model fits, else the newest
+        without one.
+        """
         rows = session.execute(_PRICES, {"of": action, "now": now}).all()
         fitting = [row for row in rows if row.model and model and fnmatchcase(model, row.model)] or [row for row in rows if not row.model]
-        return self._priced(session, fitting[0]) if fitting else None
+        if not fitting:
+            return None
+        return self._priced(session, fitting[0]), self._decoded(session, products, fitting[0].newest, Product)
 
     def price_of(self, session: Session, price_id: str) -> Price:
         """Return a price by the id of its row."""

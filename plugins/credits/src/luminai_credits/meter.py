@@ -14,17 +14,29 @@ from sqlalchemy.orm import Session
 from luminai import Conflict, Forbidden, Held, PaymentRequired, PluginContext, Quote, RateLimited, Work, WorkFailure
 from luminai_credits.catalogue import Catalogue, Priced
 from luminai_credits.events import Low, Released, Settled
-from luminai_credits.models import usage
+from luminai_credits.models import usage, wallets
 from luminai_credits.pricing import cost
 from luminai_credits.products import Plan, Product
 from luminai_credits.purse import Part, Purse, Short, Take
 from luminai_credits.quotas import Quotas, Spent, Window
 from luminai_credits.subscriptions import Subscriptions
-from luminai_credits.wallets import Wallets
+from luminai_credits.wallets import Payer, Wallets, spendable, totals_of
 
 HOUR: Final = timedelta(hours=1)
-_ROW: Final = select(usage).where(usage.c.key == bindparam("of"), usage.c.subject == bindparam("owner"))
+_MINE: Final = (usage.c.key == bindparam("of"), usage.c.subject == bindparam("owner"))
+_KNOWN: Final = select(usage.c.id).where(*_MINE)
+_LOCKED: Final = (
+    select(usage)
+    .join(wallets, wallets.c.id == usage.c.wallet_id)
+    .where(*_MINE, wallets.c.subject == bindparam("owner"))
+    .with_for_update(key_share=True)
+)
 _PUT: Final = insert(usage)
+_END: Final = (
+    update(usage)
+    .where(usage.c.id == bindparam("of"), usage.c.subject == bindparam("owner"))
+    .values({name: bindparam(f"new_{name}") for name in ("state", "amount", "failure", "closed_at", "quantities")})
+)
 
 
 class CreditsMeter:
@@ -45,10 +57,10 @@ class CreditsMeter:
     def quote(self, session: Session, work: Work) -> Quote | None:
         """Tell what work would cost the person now; nothing is written."""
         now = self._ctx.clock.now()
-        priced = self._catalogue.price(session, work.action, work.model, now)
-        if priced is None:
+        offer = self._catalogue.offer(session, work.action, work.model, now)
+        if offer is None:
             return None
-        product = self._catalogue.product(session, priced.product)
+        priced, product = offer
         wallet = self._wallets.find(session, work.subject, product.product)
         plan = product.plan(wallet.plan if wallet is not None else product.default_plan)
         _check_right(product, plan, priced, work)
@@ -56,7 +68,7 @@ class CreditsMeter:
         available = product.welcome
         funding = "credits" if any(source != "quota" for source in plan.funding or ()) else ""
         if wallet is not None:
-            available = sum(bucket.available for bucket in self._wallets.spendable(session, wallet, _sources(plan), now))
+            available = sum(bucket.available for bucket in spendable(self._wallets.begun(session, wallet, now), _sources(plan), now))
         if _is_unlimited(plan, work.action):
             amount, funding = 0, "unlimited"
         elif self._may_take_quota(session, wallet, plan, priced, now):
@@ -76,14 +88,14 @@ class CreditsMeter:
             Conflict: the key was used before (code ``credits.key-reused``).
         """
         now = self._ctx.clock.now()
-        priced = self._catalogue.price(session, work.action, work.model, now)
-        if priced is None:
+        offer = self._catalogue.offer(session, work.action, work.model, now)
+        if offer is None:
             return None
-        product = self._catalogue.product(session, priced.product)
+        priced, product = offer
         wallet = self._subscriptions.turn(session, self._wallets.open(session, work.subject, product, now), product, now)
         plan = product.plan(wallet.plan)
         _check_right(product, plan, priced, work)
-        if self._row(session, work.subject, work.key) is not None:
+        if session.execute(_KNOWN, {"of": work.key, "owner": work.subject}).first() is not None:
             raise Conflict("This was held before.", code="credits.key-reused", hint="Name each attempt by a key of its own.")
         amount = cost(priced.price, work.quantities, work.options)
         usage_id = self._ctx.new_id("use")
@@ -112,7 +124,8 @@ class CreditsMeter:
             "lease_until": now + timedelta(seconds=work.lease),
         }
         session.execute(_PUT, row)
-        self._wallets.tell(session, wallet, now)
+        if funding != "credits":
+            self._wallets.tell(session, wallet, now)
         return Held(work.key, work.subject, frozenset(priced.price.per) if funding == "credits" else frozenset())
 
     def extend(self, session: Session, held: Held, quantities: Mapping[str, int], lease: float) -> None:
@@ -131,8 +144,8 @@ class CreditsMeter:
             key = f"hold:{held.key}:{row.slices}"
             parts = self._take(session, wallet, product, needed, key, row.id, now)
             values |= {"parts": [*row.parts, *msgspec.to_builtins(parts)], "held": row.held + needed, "slices": row.slices + 1}
-            self._wallets.tell(session, wallet, now)
-        self._change(session, row, **values)
+        mine = (usage.c.id == row.id) & (usage.c.subject == row.subject)
+        session.execute(update(usage).where(mine).values(**values))
 
     def settle(self, session: Session, held: Held, used: Mapping[str, int]) -> None:
         """Charge what was used, at most what is held."""
@@ -174,15 +187,14 @@ class CreditsMeter:
                 if part.unit != row.unit:
                     amounts[part.unit] = amounts.get(part.unit, 0) + part.amount
         self._purse.finish(session, f"end:{row.key}", parts, amounts, reference=row.id)
-        values = {"state": state, "amount": amount, "failure": str(failure), "closed_at": now, "quantities": dict(quantities or row.quantities)}
-        self._change(session, row, **values)
+        ended = {"state": state, "amount": amount, "failure": str(failure), "closed_at": now, "quantities": dict(quantities or row.quantities)}
+        values = {f"new_{name}": value for name, value in ended.items()}
+        session.execute(_END, {**values, "of": row.id, "owner": row.subject})
         if state == "settled":
             self._wallets.publish(session, "Settled", Settled(row.id, row.product, row.unit, row.action, amount, row.funding), row.subject)
         else:
             self._wallets.publish(session, "Released", Released(row.id, row.product, row.action, str(failure)), row.subject)
-        wallet = self._wallets.find(session, row.subject, row.product)
-        if wallet is not None:
-            self._wallets.tell(session, wallet, now)
+        self._wallets.tell(session, Payer(row.wallet_id, row.subject, row.product, row.unit), now)
 
     def _fund(
         self, session: Session, wallet: Any, product: Product, priced: Priced, work: Work, amount: int, usage_id: str, now: datetime
@@ -215,17 +227,20 @@ class CreditsMeter:
             raise
 
     def _take(self, session: Session, wallet: Any, product: Product, amount: int, key: str, usage_id: str, now: datetime) -> list[Part]:
-        """Hold units of the wallet's buckets in the order of spending; say so where few are left.
+        """Hold units of the wallet's buckets in the order of spending; tell live meters, and say so where few are left.
 
         Raises:
             PaymentRequired: they have not so many (code ``credits.short``).
         """
+        begun = self._wallets.begun(session, wallet, now)
+        all_available, in_progress = totals_of(begun, now)
         if amount == 0:
+            self._wallets.tell(session, wallet, now, (all_available, in_progress))
             return []
         takes, missing = [], amount
-        spendable = self._wallets.spendable(session, wallet, _sources(product.plan(wallet.plan)), now)
-        available = sum(bucket.available for bucket in spendable)
-        for bucket in spendable:
+        may_spend = spendable(begun, _sources(product.plan(wallet.plan)), now)
+        available = sum(bucket.available for bucket in may_spend)
+        for bucket in may_spend:
             part = min(bucket.available, missing)
             if part > 0:
                 takes.append(Take(bucket.row.account, part, wallet.unit))
@@ -240,6 +255,7 @@ class CreditsMeter:
                     self._wallets.publish(
                         session, "Low", Low(wallet.id, wallet.product, wallet.unit, available - amount, product.low), wallet.subject
                     )
+                self._wallets.tell(session, wallet, now, (all_available - amount, in_progress + amount))
                 return parts
         facts = {"asset": wallet.unit, "needed": amount, "available": available, "product": wallet.product}
         hint = f"Buy a pack or take another plan: GET /api/credits/products/{wallet.product} lists them."
@@ -259,18 +275,11 @@ class CreditsMeter:
         return session.execute(select(func.count()).select_from(usage).where(mine, since)).scalar_one()
 
     def _locked(self, session: Session, held: Held) -> Any | None:
-        """Return the row of a hold, with its wallet locked: nothing else decides about the two until the unit ends."""
-        row = self._row(session, held.subject, held.key)
-        if row is None or row.state != "held":
-            return row
-        self._wallets.find(session, held.subject, row.product, lock=True)
-        return self._row(session, held.subject, held.key)
+        """Return the row of a hold; it and its wallet are locked: nothing else decides about the two until the unit ends.
 
-    def _row(self, session: Session, subject: str, key: str) -> Any | None:
-        return session.execute(_ROW, {"of": key, "owner": subject}).first()
-
-    def _change(self, session: Session, row: Any, **values: Any) -> None:
-        session.execute(update(usage).where(usage.c.id == row.id, usage.c.subject == row.subject).values(**values))
+        Both by one statement: where it had to wait, PostgreSQL reads both rows anew once it has them.
+        """
+        return session.execute(_LOCKED, {"of": held.key, "owner": held.subject}).first()
 
 
 def _sources(plan: Plan) -> Sequence[str]:

@@ -24,7 +24,7 @@ from luminai_credits.refunds import Refunds
 from luminai_credits.schemas import BucketView, GrantAsk, GrantView, PlanGrantAsk, QuoteAsk, QuoteView, UsageView, WalletView
 from luminai_credits.subscriptions import Subscriptions
 from luminai_credits.upkeep import Upkeep
-from luminai_credits.wallets import Gift, Wallets
+from luminai_credits.wallets import Gift, Wallets, spendable, totals_of
 from luminai_ledger import Ledger
 
 SAMPLES = ("lumiku", "phoenix")
@@ -182,10 +182,11 @@ class Credits:
         plan = product.plan(wallet.plan)
         sources = ("subscription", "promo", "admin", "refund", "purchase")
         order = [source for source in plan.funding or () if source != "quota"]
-        spendable = self._wallets.spendable(session, wallet, [*order, *(source for source in sources if source not in order)], now)
+        begun = self._wallets.begun(session, wallet, now)
+        may_spend = spendable(begun, [*order, *(source for source in sources if source not in order)], now)
         price = product.plan(wallet.wanted_plan).price if wallet.wanted_plan else None
         renews = month_start(wallet.anchor, wallet.paid_months, wallet.zone) if plan.price is not None and wallet.state == "active" else None
-        available, in_progress = self._wallets.totals(session, wallet, now)
+        available, in_progress = totals_of(begun, now)
         return WalletView(
             product=wallet.product,
             unit=wallet.unit,
@@ -194,7 +195,7 @@ class Credits:
             maximum=product.maximum + wallet.raised if product.maximum else 0,
             plan=plan.id,
             state=wallet.state,
-            buckets=[BucketView(source=one.row.source, available=one.available, expires_at=one.row.expires_at) for one in spendable if one.available],
+            buckets=[BucketView(source=one.row.source, available=one.available, expires_at=one.row.expires_at) for one in may_spend if one.available],
             quotas=self._quotas.windows(session, wallet, plan, now),
             renews_at=renews,
             next_plan=wallet.next_plan,

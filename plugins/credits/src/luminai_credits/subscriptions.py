@@ -189,7 +189,8 @@ class Subscriptions:
         if amount and not self._wallets.has(session, wallet, gift.key):
             self._wallets.give(session, wallet, gift, now)
         room = plan.rollover or 0
-        for bucket in self._wallets.open_buckets(session, wallet, now, also_ended=True) if room else ():
+        for one in self._wallets.begun(session, wallet, now) if room else ():
+            bucket = one.row
             if bucket.source != "subscription" or bucket.expires_at != start:
                 continue
             left = self._purse.balances(session, [bucket.account])[bucket.account]

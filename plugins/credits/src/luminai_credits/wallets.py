@@ -27,7 +27,8 @@ _BEGUN: Final = select(buckets).where(
     buckets.c.effective_at.is_(None) | (buckets.c.effective_at <= bindparam("now")),
 )
 """Built once, as all that every call runs: building a statement costs four times what running it does."""
-_OPEN: Final = _BEGUN.where(buckets.c.expires_at.is_(None) | (buckets.c.expires_at > bindparam("now")))
+_FOUND: Final = select(wallets).where(wallets.c.subject == bindparam("owner"), wallets.c.product == bindparam("of"))
+_LOCKED: Final = _FOUND.with_for_update(key_share=True)
 
 
 class Gift(Struct, frozen=True, kw_only=True):
@@ -42,11 +43,21 @@ class Gift(Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Payer(Struct, frozen=True):
+    """What telling needs to know of a wallet, for those who have it by other rows than its own."""
+
+    id: str
+    subject: str
+    product: str
+    unit: str
+
+
 class Bucket(Struct, frozen=True):
-    """A bucket that can be spent of, and how much."""
+    """A bucket, what of it can be spent, and what is held of it for work in progress."""
 
     row: Any
     available: int
+    pending: int
 
 
 class Wallets:
@@ -58,8 +69,7 @@ class Wallets:
 
     def find(self, session: Session, subject: str, product: str, *, lock: bool = False) -> Any | None:
         """Return a person's wallet, None when there is none yet. ``lock``: nobody else decides on it until the unit ends."""
-        query = select(wallets).where(wallets.c.subject == subject, wallets.c.product == product)
-        return session.execute(query.with_for_update(key_share=True) if lock else query).first()
+        return session.execute(_LOCKED if lock else _FOUND, {"owner": subject, "of": product}).first()
 
     def open(self, session: Session, subject: str, product: Product, now: datetime) -> Any:
         """Return a person's wallet, locked; the first time it is opened, and the welcome is in it."""
@@ -128,24 +138,15 @@ class Wallets:
         session.execute(insert(buckets).values(**row, created_at=now))
         return session.execute(select(buckets).where(mine, buckets.c.id == bucket_id)).one()
 
-    def spendable(self, session: Session, wallet: Any, funding: Sequence[str], now: datetime) -> list[Bucket]:
-        """Return what may be spent, in the order of spending: by funding, then priority, then earliest end, then age."""
-        found = [row for row in self.open_buckets(session, wallet, now) if row.source in funding]
+    def begun(self, session: Session, wallet: Any, now: datetime) -> list[Bucket]:
+        """Return a wallet's buckets that have begun, also ended ones whose rest was not taken out yet, with what is in them."""
+        found = session.execute(_BEGUN, {"wallet": wallet.id, "owner": wallet.subject, "now": now}).all()
         balances = self._purse.balances(session, [row.account for row in found])
-        found.sort(key=lambda row: (funding.index(row.source), row.priority, row.expires_at or NEVER, row.created_at, row.id))
-        return [Bucket(row, balances[row.account].available) for row in found]
-
-    def open_buckets(self, session: Session, wallet: Any, now: datetime, *, also_ended: bool = False) -> Sequence[Any]:
-        """Return a wallet's buckets that hold now; with ``also_ended`` those too whose rest was not taken out yet."""
-        query = _BEGUN if also_ended else _OPEN
-        return session.execute(query, {"wallet": wallet.id, "owner": wallet.subject, "now": now}).all()
+        return [Bucket(row, balances[row.account].available, balances[row.account].pending) for row in found]
 
     def totals(self, session: Session, wallet: Any, now: datetime) -> tuple[int, int]:
         """Return what is available in all of a wallet's buckets, and what is held of them, also of ended ones, for work in progress."""
-        found = self.open_buckets(session, wallet, now, also_ended=True)
-        balances = self._purse.balances(session, [row.account for row in found])
-        holding = [balances[row.account] for row in found if row.expires_at is None or row.expires_at > now]
-        return sum(one.available for one in holding), sum(one.pending for one in balances.values())
+        return totals_of(self.begun(session, wallet, now), now)
 
     def room(self, session: Session, wallet: Any, product: Product, amount: int, now: datetime) -> int:
         """Return how much of a gift fits below the product's maximum, which purchases have raised."""
@@ -159,13 +160,30 @@ class Wallets:
         mine = (buckets.c.id == bucket.id) & (buckets.c.subject == bucket.subject)
         session.execute(update(buckets).where(mine).values(closed_at=now))
 
-    def tell(self, session: Session, wallet: Any, now: datetime) -> None:
-        """Tell the person's live meters what is there, after the commit."""
+    def tell(self, session: Session, wallet: Any, now: datetime, totals: tuple[int, int] | None = None) -> None:
+        """Tell the person's live meters what is there, after the commit. ``totals``: as of ``totals``, where the unit knows them already."""
         if _ROOM.fullmatch(wallet.subject):
-            available, in_progress = self.totals(session, wallet, now)
+            available, in_progress = totals or self.totals(session, wallet, now)
             said = Changed(wallet.product, wallet.unit, available, in_progress)
             self._ctx.live.publish(f"credits.wallet.{wallet.subject}", "changed", said, session=session)
 
     def publish(self, session: Session, name: str, payload: Struct, subject: str) -> None:
         """Publish one of the plugin's events about a person."""
         self._ctx.db.publish(session, Event(type=f"credits.{name}", payload=msgspec.to_builtins(payload), subject=subject))
+
+
+def spendable(begun: Sequence[Bucket], funding: Sequence[str], now: datetime) -> list[Bucket]:
+    """Return what may be spent, in the order of spending: by funding, then priority, then earliest end, then age."""
+    found = [one for one in begun if one.row.source in funding and _holds(one, now)]
+    return sorted(
+        found, key=lambda one: (funding.index(one.row.source), one.row.priority, one.row.expires_at or NEVER, one.row.created_at, one.row.id)
+    )
+
+
+def totals_of(begun: Sequence[Bucket], now: datetime) -> tuple[int, int]:
+    """Return what is available in buckets that hold now, and what is held of all of them."""
+    return sum(one.available for one in begun if _holds(one, now)), sum(one.pending for one in begun)
+
+
+def _holds(bucket: Bucket, now: datetime) -> bool:
+    return bucket.row.expires_at is None or bucket.row.expires_at > now

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from luminai_ledger.books import COLUMNS, Books, State
+from luminai_ledger.by_ids import rows_of
 from luminai_ledger.journal import Journal, Outcome, Result
 from luminai_ledger.moments import micros
 from luminai_ledger.prepared import Prepared, Refusal, prepare, refused
@@ -39,7 +40,6 @@ _INSERT_SQLITE: Final = f"INSERT INTO ledger__transfers (seq, {_NAMES}) VALUES {
 _WIDE: Final = 64
 _INSERT_WIDE: Final = f"{_INSERT_SQLITE}{f', {_MARKS}' * (_WIDE - 1)}"
 """Many rows in one step: the driver gives the interpreter's lock away and takes it again for each step."""
-_CHUNK: Final = 1024
 
 
 def apply(session: Session, journals: Sequence[Journal], now: datetime, *, reverses: str = "") -> list[Outcome]:
@@ -80,45 +80,29 @@ def _load(connection: Connection, books: Books, journals: Sequence[Prepared]) ->
     legs = [leg for journal in journals for leg in journal.legs]
     held = {leg.hold for leg in legs if leg.hold is not None}
     wanted = {leg.debit for leg in legs} | {leg.credit for leg in legs}
-    for sides in _rows(connection, _SIDES, held):
+    for sides in rows_of(connection, _SIDES, held):
         wanted |= set(map(bytes, sides))
     wanted.discard(b"")
     _load_accounts(connection, books, wanted)  # first: what is read behind the locks stands until the unit ends
     places: dict[bytes, int] = {}
-    for identity, seq, *stored in _rows(connection, _STORED, (leg.id for leg in legs)):
+    for identity, seq, *stored in rows_of(connection, _STORED, (leg.id for leg in legs)):
         books.stored[bytes(identity)] = (
             *(stored[0], bytes(stored[1]), bytes(stored[2]), stored[3], stored[4], _bytes(stored[5]), stored[6], stored[7], stored[8]),
             _bytes(stored[9]),
         )
         places[bytes(identity)] = seq
     _load_accounts(connection, books, {stored[1] for stored in books.stored.values()} - books.accounts.keys())
-    for identity, debit, credit, amount in _rows(connection, _HOLDS, held):
+    for identity, debit, credit, amount in rows_of(connection, _HOLDS, held):
         books.holds[bytes(identity)] = (bytes(debit), bytes(credit), amount)
     back = {journal.reverses for journal in journals if journal.reverses is not None}
-    books.reversed.update(bytes(row[0]) for row in _rows(connection, _REVERSED, back))
+    books.reversed.update(bytes(row[0]) for row in rows_of(connection, _REVERSED, back))
     return places
 
 
 def _load_accounts(connection: Connection, books: Books, wanted: Iterable[bytes]) -> None:
     locked = " ORDER BY id FOR NO KEY UPDATE" if connection.dialect.name == "postgresql" else ""
-    for identity, asset, guard, overdraft, closed_at, *balances in _rows(connection, _ACCOUNTS, sorted(wanted), locked):
+    for identity, asset, guard, overdraft, closed_at, *balances in rows_of(connection, _ACCOUNTS, sorted(wanted), locked):
         books.accounts[bytes(identity)] = State(asset, guard, overdraft, closed_at is not None, tuple(balances))
-
-
-def _rows(connection: Connection, query: str, ids: Iterable[bytes], more: str = "") -> Iterable[Any]:
-    """Return the rows of the query with these ids. SQLite gets lists of a few lengths, filled up, so that its statements stay prepared."""
-    every = list(ids)
-    if not every:
-        return ()
-    if connection.dialect.name == "postgresql":
-        return connection.exec_driver_sql(f"{query} = ANY ($1::bytea[]){more}", (every,)).all()
-    found: list[Any] = []
-    for start in range(0, len(every), _CHUNK):
-        part = every[start : start + _CHUNK]
-        size = 1 << (len(part) - 1).bit_length()
-        marks = ", ".join("?" * size)
-        found += connection.exec_driver_sql(f"{query} IN ({marks})", (*part, *part[-1:] * (size - len(part)))).all()
-    return found
 
 
 def _write(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[bytes, int]:

@@ -7,17 +7,17 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-from sqlalchemy import Select, and_, bindparam, literal, or_, select, union_all
+from sqlalchemy import Select, and_, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from luminai import NotFound
 from luminai_ledger.accounts import Balance, Guard, find_account
+from luminai_ledger.by_ids import rows_of
 from luminai_ledger.journal import raw
 from luminai_ledger.models import BALANCES, accounts, holds, transfers
 from luminai_ledger.moments import micros, moment
 
-_CHUNK: Final = 500
-_BY_ID: Final = select(accounts).where(accounts.c.id.in_(bindparam("ids", expanding=True)))
+_BY_ID: Final = f"SELECT id, asset, guard, overdraft, last_seq, {', '.join(BALANCES)} FROM ledger__accounts WHERE id"  # noqa: S608 - our own names
 KINDS: Final[tuple[Literal["transfer", "hold", "post", "void"], ...]] = ("transfer", "hold", "post", "void")
 
 
@@ -117,12 +117,8 @@ def balance(session: Session, identity: str, at: int | None = None) -> Balance:
 
 def balances(session: Session, identities: Sequence[str]) -> dict[str, Balance]:
     """Return what accounts hold by their ids; those that are not open are left out."""
-    wanted = [raw(identity) for identity in identities]
-    found: dict[str, Balance] = {}
-    for start in range(0, len(wanted), _CHUNK):
-        for row in session.execute(_BY_ID, {"ids": wanted[start : start + _CHUNK]}):
-            found[wire("acc", row.id)] = balance_of(row)
-    return found
+    rows = rows_of(session.connection(), _BY_ID, [raw(identity) for identity in identities])
+    return {(one := balance_of(row)).account: one for row in rows}
 
 
 def statement(
