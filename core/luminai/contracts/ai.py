@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class EndState(StrEnum):
@@ -261,9 +261,9 @@ class MediaReply(Struct, frozen=True, kw_only=True):
 class Voice(Struct, frozen=True, kw_only=True):
     """A voice that a provider speaks with. ``id`` is what ``speak`` takes; ``language`` a tag such as ``en-GB``, "" when it speaks several."""
 
-    id: str
-    title: str = ""
-    language: str = ""
+    id: Annotated[str, Meta(max_length=200)]
+    title: Annotated[str, Meta(max_length=200)] = ""
+    language: Annotated[str, Meta(max_length=40)] = ""
 
 
 @runtime_checkable
