@@ -54,6 +54,7 @@ class TestContract(MediaProviderContract):
                 yield hub.hub.generation.wiring.providers.ai_providers["huggingface"]
 
 
+@pytest.mark.shows("LK-12")
 def test_request__is_written_as_each_provider_behind_the_router_wants_it() -> None:
     async def work(there: Service, http: Any) -> None:
         there.answer = lambda asked: picture() if "v1/images" not in asked.path else whole({"data": [{"b64_json": b64encode(PNG).decode()}]})

@@ -93,7 +93,7 @@ def test_text__is_only_spoken__whatever_stands_in_it(tmp_path: Path) -> None:
         one = EspeakProvider(EspeakConfig())
         long = await one.speak(MODEL, "x" * 100 + " hello " * 200)
         for text in (
-            "-w /tmp/never.wav",
+            f"-w {tmp_path}/never.wav",
             "--version",
             "\x01100S\x01 fast",
             "<break time='99999s'/> hi",
