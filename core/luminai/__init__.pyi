@@ -21,6 +21,8 @@ from luminai.contracts.ai import ToolCall as ToolCall
 from luminai.contracts.ai import ToolCallFound as ToolCallFound
 from luminai.contracts.ai import Trace as Trace
 from luminai.contracts.ai import Usage as Usage
+from luminai.contracts.ai import Voice as Voice
+from luminai.contracts.ai import Voices as Voices
 from luminai.contracts.audit import AuditEntry as AuditEntry
 from luminai.contracts.cache import Cache as Cache
 from luminai.contracts.cache import CacheClass as CacheClass
@@ -147,7 +149,9 @@ from luminai.data.types import JSONText as JSONText
 from luminai.data.types import UTCDateTime as UTCDateTime
 from luminai.data.types import metadata_for as metadata_for
 from luminai.host.deadlines import Deadlines as Deadlines
+from luminai.http.ai.bodies import picture_type as picture_type
 from luminai.http.ai.errors import provider_error as provider_error
+from luminai.http.ai.errors import refused as refused
 from luminai.http.ai.plugin import HttpAIPlugin as HttpAIPlugin
 from luminai.http.ai.provider import HttpAIProvider as HttpAIProvider
 from luminai.http.ai.provider import HttpCall as HttpCall
@@ -325,6 +329,8 @@ __all__ = [
     "Usage",
     "Vault",
     "Verified",
+    "Voice",
+    "Voices",
     "Webhook",
     "Work",
     "WorkFailure",
@@ -341,8 +347,10 @@ __all__ = [
     "metadata_for",
     "page_cursor",
     "page_limit",
+    "picture_type",
     "policy",
     "provider_error",
+    "refused",
     "request_id",
     "signed_in",
     "signing_secrets",

@@ -42,6 +42,8 @@ from luminai_ai_ollama.config import OllamaInstance
 from luminai_ai_ollama.provider import OllamaProvider
 from luminai_ai_openai.config import OpenAIInstance
 from luminai_ai_openai.provider import OpenAIProvider
+from luminai_voice_elevenlabs.config import ElevenLabsInstance
+from luminai_voice_elevenlabs.provider import ElevenLabsProvider
 
 HERE = Path(__file__).parent
 PEERS = HERE.parents[1] / ".venv-ai-peers"
@@ -211,6 +213,29 @@ def test_aimock__pictures_speech_and_models__are_read(aimock: str) -> None:
         assert len((await one.embed("m", ["one", "two"])).vectors) == 2
         for dialect in ("openai", "anthropic", "ollama"):
             assert await provider(dialect, http, aimock, key="sk-1").refresh() > 1
+
+    over(aimock, work)
+
+
+def test_aimock__elevenlabs__speaks_and_fails_as_it_says(aimock: str) -> None:
+    async def work(http: Any) -> None:
+        one = ElevenLabsProvider(http, ElevenLabsInstance(base_url=aimock, key=Secret("env:KEY", lambda _: "sk-1")))
+        made = await one.speak("eleven_multilingual_v2", "Hello there.")
+        assert (made.content[:4], made.content_type, made.synthetic) == (b"RIFF", "audio/wav", "spoken by eleven_multilingual_v2")
+        (journal,) = [asked for asked in (await http.request("GET", f"{aimock}/__aimock/journal")).json() if "text-to-speech" in asked["path"]]
+        assert journal["path"] == "/v1/text-to-speech/JBFqnCBsd6RMkjVDRZzb?output_format=mp3_44100_128"
+        with pytest.raises(AIError) as limited:
+            await one.speak("eleven_multilingual_v2", "limit")
+        assert limited.value.kind is AIErrorKind.RATE
+        try:
+            for chaos, kind in (("drop", "upstream"), ("malformed", "upstream"), ("rateLimit", "rate"), ("disconnect", "upstream")):
+                assert (await http.request("POST", f"{aimock}/__aimock/chaos", json={f"{chaos}Rate": 1.0})).status < 300
+                with pytest.raises(AIError) as failed:
+                    await one.speak("eleven_multilingual_v2", "Hello there.")
+                assert str(failed.value.kind) == kind, chaos
+                await http.request("DELETE", f"{aimock}/__aimock/chaos")
+        finally:
+            await http.request("DELETE", f"{aimock}/__aimock/chaos")
 
     over(aimock, work)
 

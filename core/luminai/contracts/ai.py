@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class EndState(StrEnum):
@@ -35,7 +35,8 @@ class AIErrorKind(StrEnum):
 class AIError(Exception):
     """A provider failed. ``retry_after`` is seconds, from the provider where it said so. Never holds a prompt or a key.
 
-    ``code`` tells failures of one kind apart where that is known: ``error-in-answer``, ``unreadable``, ``cut``; "" otherwise.
+    ``code`` tells failures of one kind apart where that is known: ``error-in-answer``, ``unreadable``, ``cut``, and ``not-installed`` when what
+    the provider runs on this machine is not there; "" otherwise.
     """
 
     def __init__(self, kind: AIErrorKind, message: str, *, retry_after: float | None = None, code: str = "") -> None:
@@ -255,6 +256,24 @@ class MediaReply(Struct, frozen=True, kw_only=True):
     content_type: str
     usage: Usage | None = None
     synthetic: str = ""
+
+
+class Voice(Struct, frozen=True, kw_only=True):
+    """A voice that a provider speaks with. ``id`` is what ``speak`` takes; ``language`` a tag such as ``en-GB``, "" when it speaks several."""
+
+    id: Annotated[str, Meta(max_length=200)]
+    title: Annotated[str, Meta(max_length=200)] = ""
+    language: Annotated[str, Meta(max_length=40)] = ""
+
+
+@runtime_checkable
+class Voices(Protocol):
+    """What a provider with the kind ``speech`` offers besides, when its voices can be listed.
+
+    ``voices`` raises ``AIError`` as its calls do; at most 1,000 are given.
+    """
+
+    async def voices(self, *, timeout: float = 30.0) -> Sequence[Voice]: ...
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.testing.memory_payments": ("MemoryPayments",),
     "luminai.testing.sample_providers": ("WordCalculator", "sample_persona"),
     "luminai.testing.ai_suite": ("AIProviderContract",),
+    "luminai.testing.media_suite": ("MediaProviderContract",),
     "luminai.testing.storage_suite": ("StorageContract",),
     "luminai.testing.payment_suite": ("PaymentContract",),
     "luminai.testing.persona_suite": ("PersonaContract",),

@@ -11,6 +11,7 @@ from luminai.testing.fleet import Fleet as Fleet
 from luminai.testing.fleet import Node as Node
 from luminai.testing.harness import HubUnderTest as HubUnderTest
 from luminai.testing.harness import running_hub as running_hub
+from luminai.testing.media_suite import MediaProviderContract as MediaProviderContract
 from luminai.testing.memory_payments import MemoryPayments as MemoryPayments
 from luminai.testing.memory_storage import MemoryStorage as MemoryStorage
 from luminai.testing.network import NetworkBlocked as NetworkBlocked
@@ -41,6 +42,7 @@ __all__ = [
     "FrozenClock",
     "Hang",
     "HubUnderTest",
+    "MediaProviderContract",
     "MemoryPayments",
     "MemoryStorage",
     "NetworkBlocked",

@@ -32,12 +32,43 @@ async def events_of(provider: AIProvider, request: ChatRequest) -> list[StreamEv
     return [event async for event in provider.stream(request)]
 
 
-class AIProviderContract:
-    """The conformance suite."""
+class AnyProviderContract:
+    """What holds for providers of every kind; both suites have it."""
 
     def provider(self, folder: Path) -> AbstractAsyncContextManager[AIProvider]:
         """Return a started provider for the length of a block; ``folder`` is the test's own."""
         raise NotImplementedError
+
+    def test_unknown_model__every_call__is_invalid(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with self.provider(tmp_path) as provider:
+                wrong = ChatRequest(model="no-such-model", messages=(ChatMessage("user", "a"),))
+                await _invalid(lambda: provider.chat(wrong))
+                await _invalid(lambda: events_of(provider, wrong))
+                await _invalid(lambda: provider.embed("no-such-model", ["a"]))
+                await _invalid(lambda: provider.image("no-such-model", "a", width=64, height=64))
+                await _invalid(lambda: provider.speak("no-such-model", "a"))
+
+        asyncio.run(main())
+
+    def test_kind_that_a_model_lacks__its_call__is_invalid(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            async with self.provider(tmp_path) as provider:
+                for model in provider.models():
+                    calls: dict[str, Callable[[], Awaitable[object]]] = {
+                        "chat": lambda name=model.id: provider.chat(ChatRequest(model=name, messages=(ChatMessage("user", "a"),))),  # type: ignore[misc]
+                        "embedding": lambda name=model.id: provider.embed(name, ["a"]),  # type: ignore[misc]
+                        "image": lambda name=model.id: provider.image(name, "a", width=64, height=64),  # type: ignore[misc]
+                        "speech": lambda name=model.id: provider.speak(name, "a"),  # type: ignore[misc]
+                    }
+                    for kind in calls.keys() - model.kinds:
+                        await _invalid(calls[kind])
+
+        asyncio.run(main())
+
+
+class AIProviderContract(AnyProviderContract):
+    """The conformance suite of a provider that chats; ``MediaProviderContract`` is that of its other kinds."""
 
     def request(self) -> ChatRequest:
         """Return a request that the provider answers with text, in more than one piece."""
@@ -109,33 +140,6 @@ class AIProviderContract:
                 late = replace(self.request(), timeout=0.0)
                 for call in (lambda: provider.chat(late), lambda: events_of(provider, late)):
                     await _timed_out(call)
-
-        asyncio.run(main())
-
-    def test_unknown_model__every_call__is_invalid(self, tmp_path: Path) -> None:
-        async def main() -> None:
-            async with self.provider(tmp_path) as provider:
-                wrong = replace(self.request(), model="no-such-model")
-                await _invalid(lambda: provider.chat(wrong))
-                await _invalid(lambda: events_of(provider, wrong))
-                await _invalid(lambda: provider.embed("no-such-model", ["a"]))
-                await _invalid(lambda: provider.image("no-such-model", "a", width=64, height=64))
-                await _invalid(lambda: provider.speak("no-such-model", "a"))
-
-        asyncio.run(main())
-
-    def test_kind_that_a_model_lacks__its_call__is_invalid(self, tmp_path: Path) -> None:
-        async def main() -> None:
-            async with self.provider(tmp_path) as provider:
-                for model in provider.models():
-                    calls: dict[str, Callable[[], Awaitable[object]]] = {
-                        "chat": lambda name=model.id: provider.chat(ChatRequest(model=name, messages=(ChatMessage("user", "a"),))),  # type: ignore[misc]
-                        "embedding": lambda name=model.id: provider.embed(name, ["a"]),  # type: ignore[misc]
-                        "image": lambda name=model.id: provider.image(name, "a", width=64, height=64),  # type: ignore[misc]
-                        "speech": lambda name=model.id: provider.speak(name, "a"),  # type: ignore[misc]
-                    }
-                    for kind in calls.keys() - model.kinds:
-                        await _invalid(calls[kind])
 
         asyncio.run(main())
 

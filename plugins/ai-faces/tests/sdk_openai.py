@@ -1,5 +1,6 @@
 """OpenAI's own client against a hub: prints what came of each scene as JSON. Runs in an environment of its own."""
 
+import base64
 import json
 import sys
 
@@ -54,6 +55,26 @@ def stream_cut():
 
 def chat_cut():
     CLIENT.chat.completions.create(**said("break"))
+
+
+def image():
+    found = CLIENT.images.generate(model="offline/pattern", prompt="a cat", size="256x128", quality="hd")
+    content = base64.b64decode(found.data[0].b64_json)
+    return [content[:4].hex(), int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big"), found.luminai]
+
+
+def images():
+    CLIENT.images.generate(model="offline/pattern", prompt="a cat", n=2)
+
+
+def image_of_a_chat_model():
+    CLIENT.images.generate(model=MODEL, prompt="a cat")
+
+
+def speech():
+    found = CLIENT.audio.speech.create(model="espeak/espeak", voice="default", input="Hello.", speed=2)
+    headers = found.response.headers
+    return [found.read()[:4].decode(), headers["content-type"], headers["x-luminai-synthetic"], headers["x-luminai-ignored"]]
 
 
 def tools():

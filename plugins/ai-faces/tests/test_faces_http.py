@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from luminai import Decision, Denied, EndState, Source, SourceFound, ToolCall, ToolCallFound
+from luminai import Decision, Denied, EndState, MediaReply, Model, Source, SourceFound, ToolCall, ToolCallFound
 from luminai.testing import HubUnderTest, ScriptedProvider, running_hub
 from luminai.testing.scripted_provider import Cut, Hang, Step, ended
 
@@ -387,3 +387,62 @@ def test_list__with_one_item_too_many__is_refused(world: World, name: str) -> No
     status, found = world.ask(path, {"model": "nobody/one", **body(item * (most + 1))})
     assert (status, found["code"]) == (400, "invalid-input")
     assert str(most) in json.dumps(found)
+
+
+class Maker(ScriptedProvider):
+    """Makes pictures and sounds."""
+
+    def __init__(self) -> None:
+        super().__init__(name=next(NAMES))
+        self.asked: list[tuple[str, ...]] = []
+
+    def models(self) -> list[Model]:
+        return [Model(id="all", kinds=frozenset({"image", "speech"}))]
+
+    async def image(self, model: str, prompt: str, *, width: int, height: int, timeout: float = 120.0) -> MediaReply:
+        self.asked.append((prompt, f"{width}x{height}"))
+        return MediaReply(content=b"GIF89a", content_type="image/gif", synthetic="drawn")
+
+    async def speak(self, model: str, text: str, *, voice: str = "", timeout: float = 120.0) -> MediaReply:
+        self.asked.append((text, voice))
+        return MediaReply(content=b"RIFF", content_type="audio/wav", synthetic="spoken\r\nX-Bad: 世")
+
+
+def test_media__are_given_with_how_they_were_made(world: World) -> None:
+    maker = Maker()
+    world.hub.provide("ai_providers", maker, owner=maker.name)
+    model = f"{maker.name}/all"
+    status, body = world.ask("/v1/images/generations", {"model": model, "prompt": "a cat", "quality": "hd", "size": "auto"})
+    assert (status, body["data"]) == (200, [{"b64_json": "R0lGODlh"}]), body
+    assert body["luminai"] == {"content_type": "image/gif", "synthetic": "drawn", "ignored": ["quality"]}
+    world.ask("/v1/images/generations", {"model": model, "prompt": "a cat", "size": "64x32"})
+    for voice in ({}, {"voice": "default"}, {"voice": "onyx"}):
+        answer = world.run(world.client.request("POST", "/v1/audio/speech", json={"model": model, "input": "Hello.", "speed": 2, **voice}))
+        assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"RIFF", "audio/wav")
+        assert answer.headers["x-luminai-synthetic"] == "spoken??X-Bad: ?"
+        assert answer.headers["x-luminai-ignored"] == "speed"
+        assert "x-bad" not in answer.headers
+    assert maker.asked == [("a cat", "1024x1024"), ("a cat", "64x32"), ("Hello.", ""), ("Hello.", ""), ("Hello.", "onyx")]
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "code"),
+    [
+        ("images/generations", {"n": 2}, "ai-faces.unsupported"),
+        ("images/generations", {"response_format": "url"}, "ai-faces.unsupported"),
+        ("images/generations", {"stream": True}, "ai-faces.unsupported"),
+        ("images/generations", {"size": "9999x9999"}, "ai-gateway.bad-size"),
+        ("images/generations", {"size": "10x"}, "invalid-input"),
+        ("images/generations", {"prompt": " "}, "ai-gateway.empty"),
+        ("audio/speech", {"input": ""}, "ai-gateway.empty"),
+        ("audio/speech", {"stream_format": "sse"}, "ai-faces.unsupported"),
+        ("audio/speech", {"voice": "v" * 201}, "invalid-input"),
+        ("audio/speech", {"model": "first/none"}, "ai-gateway.unknown-provider"),
+    ],
+)
+def test_media__that_cannot_be_given__are_refused(world: World, path: str, more: dict[str, Any], code: str) -> None:
+    maker = Maker()
+    world.hub.provide("ai_providers", maker, owner=maker.name)
+    model = f"{maker.name}/all"
+    status, body = world.ask(f"/v1/{path}", {"model": model, "prompt": "a cat", "input": "Hello.", **more})
+    assert (400 <= status < 500, body["code"], maker.asked) == (True, code, []), body

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ approve = ["secrets", "outbound:127.0.0.1:{port}"]
 name = "up"
 base-url = "http://127.0.0.1:{port}/v1"
 models = [{{ id = "m" }}, {{ id = "e", kinds = ["embedding"] }}]
+[plugins.voice-espeak]
+enabled = true
 [plugins.ai-gateway]
 enabled = true
 [plugins.ai-faces]
@@ -93,6 +96,19 @@ def test_openai_client__every_scene__is_served(openai: dict[str, Any]) -> None:
     assert refused(found["bad_shape"]) == ("BadRequestError", 400, "invalid-input")
     assert refused(found["oversized"]) == ("APIStatusError", 413, "ai-gateway.prompt-too-large")
     assert refused(found["oversized_body"]) == ("APIStatusError", 413, "body-too-large")
+
+
+def test_openai_client__pictures_and_speech__are_given(openai: dict[str, Any]) -> None:
+    *picture, notes = openai["image"]
+    assert picture == ["89504e47", 256, 128]
+    assert (notes["content_type"], notes["ignored"]) == ("image/png", ["quality"])
+    assert "computed" in notes["synthetic"]
+    assert refused(openai["images"]) == ("BadRequestError", 400, "ai-faces.unsupported")
+    assert refused(openai["image_of_a_chat_model"])[2] == "ai-gateway.wrong-kind"
+    if shutil.which("espeak-ng") or os.environ.get("LUMINAI_REQUIRE_SERVICES"):
+        assert openai["speech"] == ["RIFF", "audio/wav", "spoken by espeak-ng", "speed"]
+    else:
+        assert refused(openai["speech"])[1] == 502, "the program is not on this machine"
 
 
 def test_openai_client__responses__have_their_own_honest_ends(openai: dict[str, Any]) -> None:

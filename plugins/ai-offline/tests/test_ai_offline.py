@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+import threading
+import zlib
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from luminai import AIError, AIErrorKind, ChatMessage, ChatRequest, EndState, SourceFound, TextDelta
-from luminai.testing import running_hub
+from luminai.testing import MediaProviderContract, running_hub
 from luminai.testing.ai_suite import AIProviderContract, events_of
+from luminai_ai_offline.painting import INK, STRIP, paint
 from luminai_ai_offline.quoting import pick_quotes
 from luminai_knowledge import Analyser, Knowledge, Passage, sentences
 
@@ -61,6 +65,11 @@ class TestContract(AIProviderContract):
 
     def request(self) -> ChatRequest:
         return ask("What is a generation?")
+
+
+class TestPictures(MediaProviderContract):
+    def provider(self, folder: Path):
+        return offline(folder)
 
 
 @pytest.mark.parametrize(
@@ -260,5 +269,75 @@ def test_quote__own_documentation__answers_word_for_word_and_refuses_the_rest(tm
                 for source in (await provider.chat(ask(question))).sources:
                     assert source.quote in (await knowledge.document(source.id)).text
             assert not (await provider.chat(ask("What is the capital of Mongolia?"))).covered
+
+    asyncio.run(main())
+
+
+def read_png(content: bytes) -> tuple[int, int, dict[str, str], list[bytes], bytes]:
+    """Return width, height, texts, rows and palette, after every checksum was checked."""
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    at, texts, packed, palette, size = 8, {}, b"", b"", (0, 0)
+    while at < len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        data = content[at + 8 : at + 8 + length]
+        assert struct.unpack_from(">I", content, at + 8 + length)[0] == zlib.crc32(kind + data)
+        if kind == b"IHDR":
+            *size, depth, colours, _, _, interlaced = struct.unpack(">IIBBBBB", data)
+            assert (depth, colours, interlaced) == (8, 3, 0)
+        elif kind == b"tEXt":
+            name, _, text = data.decode("latin-1").partition("\0")
+            texts[name] = text
+        elif kind == b"PLTE":
+            palette = data
+        elif kind == b"IDAT":
+            packed += data
+        at += 12 + length
+    width, height = size
+    pixels = zlib.decompress(packed)
+    assert len(pixels) == height * (width + 1)
+    rows = [pixels[line * (width + 1) : (line + 1) * (width + 1)] for line in range(height)]
+    assert {row[0] for row in rows} == {0}
+    return width, height, texts, [row[1:] for row in rows], palette
+
+
+@settings(max_examples=40, deadline=None)
+@given(prompt=st.text(min_size=1, max_size=200), width=st.integers(16, 300), height=st.integers(16, 300))
+def test_pattern__any_prompt_and_size__is_a_sound_png_with_its_label(prompt, width, height):
+    content = paint(prompt, width, height)
+    found_width, found_height, texts, rows, palette = read_png(content)
+    assert (found_width, found_height) == (width, height)
+    assert max(max(row) for row in rows) < len(palette) // 3
+    assert "computed" in texts["Comment"]
+    assert texts["DigitalSourceType"].endswith("algorithmicMedia")
+    written = [row for row in rows if set(row) == {INK, STRIP}]
+    assert len(written) >= 5, "letters stand on a strip of their own"
+    assert content == paint(prompt, width, height)
+
+
+def test_pattern__other_words_or_size__is_another_picture(tmp_path):
+    async def main():
+        async with offline(tmp_path) as provider:
+            made = [await provider.image("pattern", prompt, width=256, height=128) for prompt in ("a cat", "a cat", "a dog")]
+            assert made[0].content == made[1].content != made[2].content
+            assert made[0].synthetic.startswith("a pattern computed")
+            assert read_png(made[0].content)[:2] == (256, 128)
+            assert len((await provider.image("pattern", "big", width=2048, height=2048)).content) < 2_000_000
+            for prompt, width, height in (("a", 15, 64), ("a", 64, 2049), (" ", 64, 64), ("a", 0, -1)):
+                with pytest.raises(AIError) as refused:
+                    await provider.image("pattern", prompt, width=width, height=height)
+                assert refused.value.kind is AIErrorKind.INVALID
+
+    asyncio.run(main())
+
+
+def test_pattern__is_painted_beside_the_loop(tmp_path, monkeypatch):
+    painters = []
+    monkeypatch.setattr("luminai_ai_offline.provider.paint", lambda *given: (painters.append(threading.current_thread()), paint(*given))[1])
+
+    async def main():
+        async with offline(tmp_path) as provider:
+            await provider.image("pattern", "a", width=64, height=64)
+        assert painters
+        assert painters[0] is not threading.current_thread()
 
     asyncio.run(main())

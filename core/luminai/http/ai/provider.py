@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, ClassVar, Final, Literal, TypeVar
@@ -26,6 +25,7 @@ from luminai.contracts.ai import (
 )
 from luminai.contracts.errors import HubError
 from luminai.contracts.outbound import HttpClient, HttpStream
+from luminai.http.ai.bodies import TRAILER_SECONDS, body_of, error_body
 from luminai.http.ai.errors import UNREADABLE, refused, unreachable, unreadable
 from luminai.http.ai.reader import ChatReader, input_usage
 from luminai.http.ai.settings import ProviderInstance
@@ -34,17 +34,18 @@ T = TypeVar("T")
 MAX_CALL: Final = 300.0
 MAX_REPLY: Final = 16_777_216
 MAX_MEDIA: Final = 33_554_432
-MAX_ERROR: Final = 65_536
 MAX_MODELS: Final = 2000
-TRAILER_SECONDS: Final = 5.0
-"""How long the figures are waited for once the model has said that it ended."""
 
 
 class HttpCall(Struct, frozen=True):
-    """What is sent: ``json`` as the body of a POST, or a GET without one. ``path`` follows the instance's ``base_url``, without a slash before it."""
+    """What is sent: ``json`` as the body of a POST, or a GET without one. ``path`` follows the instance's ``base_url``, without a slash before it.
+
+    ``base_url``: in place of the instance's, where the service has a second address; it is sent the key too.
+    """
 
     path: str
     json: Any = None
+    base_url: str = ""
 
 
 class HttpAIProvider:
@@ -91,6 +92,10 @@ class HttpAIProvider:
     def read_models(self, data: bytes) -> Sequence[Model]:
         """Return the models of an answer to ``list_call``."""
         raise NotImplementedError
+
+    def refusal(self, status: int, headers: Mapping[str, str], body: bytes) -> AIError:
+        """Return the error for an answer that is none, by its status and what the services of OpenAI, Anthropic and Google say in it."""
+        return refused(status, headers, body)
 
     def models(self) -> Sequence[Model]:
         """Return what is known by now."""
@@ -183,7 +188,7 @@ class HttpAIProvider:
             AIError: there is none, or the service reports an error.
         """
         async with self.opened(call, timeout, most=most) as answer:
-            return answer.headers, await _body(answer)
+            return answer.headers, await body_of(answer)
 
     async def asked(self, call: HttpCall, kind: type[T], timeout: float, *, most: int = MAX_REPLY) -> T:
         """Return an answer in JSON as ``kind``. Raises as ``whole``."""
@@ -221,9 +226,10 @@ class HttpAIProvider:
         bounds: dict[str, Any] = {"timeout": begin, "idle": begin, "total": total, "max_bytes": most}
         is_open = False
         try:
-            async with self._http.stream(method, f"{self.instance.base_url}/{call.path}", headers=self.headers(), json=call.json, **bounds) as answer:
+            url = f"{call.base_url or self.instance.base_url}/{call.path}"
+            async with self._http.stream(method, url, headers=self.headers(), json=call.json, **bounds) as answer:
                 if not 200 <= answer.status < 300:
-                    raise refused(answer.status, answer.headers, await _error_body(answer))
+                    raise self.refusal(answer.status, answer.headers, await error_body(answer))
                 is_open = True
                 self.trouble = ""
                 yield answer
@@ -247,7 +253,7 @@ class HttpAIProvider:
         """Yield what the dialect reads. An answer in JSON in place of a stream is a whole reply, or an error under a good status."""
         try:
             if answer.headers.get("content-type", "").startswith("application/json"):
-                for event in reader.read_whole(await _body(answer)):
+                for event in reader.read_whole(await body_of(answer)):
                     yield event
                 return
             read, has_begun = reader.read, False
@@ -285,22 +291,3 @@ def _end(reader: ChatReader, failure: AIError | None) -> End:
     else:
         state = EndState.STALLED if failure is not None and failure.kind is AIErrorKind.TIMEOUT else EndState.FAILED
     return End(state=state, usage=reader.usage(), reason=str(failure), code=failure.code if failure is not None else "")
-
-
-async def _body(answer: HttpStream) -> bytes:
-    return b"".join([piece async for piece in answer.chunks()])
-
-
-async def _error_body(answer: HttpStream) -> bytes:
-    """Return the beginning of an error's body; that it is slow or breaks off changes nothing about the status."""
-    answer.idle = TRAILER_SECONDS
-    gathered = b""
-    end = get_running_loop().time() + TRAILER_SECONDS
-    try:
-        async for piece in answer.chunks():
-            gathered += piece
-            if len(gathered) > MAX_ERROR or get_running_loop().time() > end:
-                break
-    except HubError:
-        pass
-    return gathered[:MAX_ERROR]

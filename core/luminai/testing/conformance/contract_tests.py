@@ -23,6 +23,7 @@ from luminai.testing.ai_suite import AIProviderContract
 from luminai.testing.calculator_suite import CalculatorContract
 from luminai.testing.conformance.gold_rules import SUBJECT_VARIABLE
 from luminai.testing.conformance.subject import Subject
+from luminai.testing.media_suite import MediaProviderContract
 from luminai.testing.payment_suite import PaymentContract
 from luminai.testing.persona_suite import PersonaContract
 from luminai.testing.storage_suite import StorageContract
@@ -70,7 +71,7 @@ def _storage(backend: StorageBackend) -> type:
     return Storage
 
 
-def _provider(provider: AIProvider) -> type | None:
+def _chat(provider: AIProvider) -> type | None:
     model = next((model for model in provider.models() if "chat" in model.kinds), None)
     if model is None:
         return None
@@ -82,6 +83,17 @@ def _provider(provider: AIProvider) -> type | None:
 
         def request(self) -> ChatRequest:
             return ChatRequest(model=name, messages=(ChatMessage("user", "What is a generation?"),))
+
+    return Provider
+
+
+def _media(provider: AIProvider) -> type | None:
+    if not any(model.kinds - {"chat"} for model in provider.models()):
+        return None
+
+    class Provider(MediaProviderContract):
+        def provider(self, folder: Path) -> AbstractAsyncContextManager[AIProvider]:
+            return _running("ai_providers", provider.name, folder)
 
     return Provider
 
@@ -109,7 +121,8 @@ def _suites() -> Iterator[tuple[str, type | None]]:
     for number, backend in enumerate(OFFERED.get("storage_backends", ())):
         yield f"TestStorage{number}", _storage(backend)
     for number, provider in enumerate(OFFERED.get("ai_providers", ())):
-        yield f"TestProvider{number}", _provider(provider)
+        yield f"TestProvider{number}", _chat(provider)
+        yield f"TestMedia{number}", _media(provider)
     for number, provider in enumerate(OFFERED.get("payment_providers", ())):
         yield f"TestPayments{number}", _payments(provider)
 

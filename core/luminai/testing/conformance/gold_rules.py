@@ -18,12 +18,13 @@ from luminai.testing.conformance.rules import CannotTell, RuleBroken
 from luminai.testing.conformance.subject import Subject
 
 SUITES: Final = {
-    "personas": "PersonaContract",
-    "resonance_calculators": "CalculatorContract",
-    "ai_providers": "AIProviderContract",
-    "payment_providers": "PaymentContract",
-    "storage_backends": "StorageContract",
+    "personas": ("PersonaContract",),
+    "resonance_calculators": ("CalculatorContract",),
+    "ai_providers": ("AIProviderContract", "MediaProviderContract"),
+    "payment_providers": ("PaymentContract",),
+    "storage_backends": ("StorageContract",),
 }
+"""By what is provided; one of the suites at least, which of them depends on its kind."""
 _NOT_FOUND: Final = re.compile(r'module named "([\w.]+)"')
 _NONE_COLLECTED: Final = 5
 """Exit code of pytest."""
@@ -47,27 +48,32 @@ def contracts_are_kept(subject: Subject) -> str:
         options = ["-q", "--tb=line", "-rfE", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={folder}", "--import-mode=importlib"]
         env = os.environ | {SUBJECT_VARIABLE: str(folder / "subject.json"), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         said = _pytest([str(module), *options], folder, env)
-    return f"{', '.join(SUITES[family] for family in families)}: {said}"
+    if "passed" not in said:
+        raise CannotTell(f"what it runs is not on this machine: {said}")
+    return f"{_names([SUITES[family] for family in families])}: {said}"
 
 
-def _own_tests(subject: Subject, suites: Sequence[str]) -> str:
+def _names(suites: Sequence[Sequence[str]]) -> str:
+    return ", ".join(" or ".join(either) for either in suites)
+
+
+def _own_tests(subject: Subject, suites: Sequence[Sequence[str]]) -> str:
     """Run what the plugin's own tests make of the suites: it calls a service, and they bring one."""
     package = Path(subject.plugin.package_dir)
     home = next((place for place in (package, *package.parents[:2]) if (place / "pyproject.toml").is_file()), package)
-    found = {suite: [f"{path}::{name}" for path in sorted(home.glob("tests/**/test_*.py")) for name in _subclasses(path, suite)] for suite in suites}
-    if missing := [suite for suite, tests in found.items() if not tests]:
-        raise CannotTell(
-            f"it calls {', '.join(subject.manifest.network)}: subclass {', '.join(missing)} in the plugin's own tests, beside its source"
-        )
-    tests = [test for named in found.values() for test in named]
+    paths = sorted(home.glob("tests/**/test_*.py"))
+    found = [(either, [f"{path}::{name}" for path in paths for name in _subclasses(path, either)]) for either in suites]
+    if missing := [either for either, tests in found if not tests]:
+        raise CannotTell(f"it calls {', '.join(subject.manifest.network)}: subclass {_names(missing)} in the plugin's own tests, beside its source")
+    tests = [test for _, named in found for test in named]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     said = _pytest([*tests, "-q", "--tb=line", "-rfE", "-p", "no:cacheprovider"], home, env)
-    return f"{', '.join(suites)} in its own tests: {said}"
+    return f"{_names(suites)} in its own tests: {said}"
 
 
-def _subclasses(path: Path, suite: str) -> list[str]:
+def _subclasses(path: Path, suites: Sequence[str]) -> list[str]:
     classes = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
-    return [one.name for one in classes if any(ast.unparse(base).rpartition(".")[2] == suite for base in one.bases)]
+    return [one.name for one in classes if any(ast.unparse(base).rpartition(".")[2] in suites for base in one.bases)]
 
 
 def _pytest(options: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:

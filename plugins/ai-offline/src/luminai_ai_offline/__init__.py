@@ -1,1 +1,1 @@
-"""Answers by quotation from the knowledge base."""
+"""Answers by quotation from the knowledge base, and patterns for pictures."""

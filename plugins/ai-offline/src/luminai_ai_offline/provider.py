@@ -1,4 +1,4 @@
-"""The provider: quotations from the knowledge base, told as such."""
+"""The provider: quotations from the knowledge base, and patterns for pictures, told as such."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from luminai import (
     Usage,
 )
 from luminai_ai_offline.config import OfflineConfig
+from luminai_ai_offline.painting import SIDES, paint
 from luminai_ai_offline.quoting import Finding, Quote, pick_quotes
 from luminai_ai_offline.words import is_small_talk, subject
 from luminai_knowledge import Description, Knowledge
 
 MODEL: Final = "quote"
+PATTERN: Final = "pattern"
 METHOD: Final = "These are quotations found by search in the knowledge base, not the words of a language model."
 SHORT_QUESTION: Final = 2
 MAX_QUESTION: Final = 16_384
@@ -59,7 +61,7 @@ class OfflineProvider:
     """
 
     name = "offline"
-    title = "Offline (quotations)"
+    title = "Offline (quotations and patterns)"
 
     def __init__(self, knowledge: Knowledge, config: OfflineConfig, run_sync: Callable[..., Awaitable[Any]]) -> None:
         self._knowledge = knowledge
@@ -67,8 +69,11 @@ class OfflineProvider:
         self._run_sync = run_sync
 
     def models(self) -> Sequence[Model]:
-        """Return the one model."""
-        return [Model(id=MODEL, kinds=frozenset({"chat"}), title="Quotations from the knowledge base", follows_instructions=False)]
+        """Return the one that quotes and the one that paints."""
+        return [
+            Model(id=MODEL, kinds=frozenset({"chat"}), title="Quotations from the knowledge base", follows_instructions=False),
+            Model(id=PATTERN, kinds=frozenset({"image"}), title="Generated patterns, labelled as such", follows_instructions=False),
+        ]
 
     async def chat(self, request: ChatRequest) -> ChatReply:
         """Return the whole reply. Raises as ``stream``."""
@@ -121,11 +126,25 @@ class OfflineProvider:
         """Refuse: there is no embedding model."""
         raise AIError(AIErrorKind.INVALID, f"{self.name} makes no embeddings")
 
-    async def image(self, model: str, prompt: str, *, width: int, height: int, timeout: float = 120.0) -> MediaReply:  # noqa: ARG002 - same
-        """Refuse: there is no image model."""
-        raise AIError(AIErrorKind.INVALID, f"{self.name} makes no images")
+    async def image(self, model: str, prompt: str, *, width: int, height: int, timeout: float = 120.0) -> MediaReply:
+        """Return a pattern as PNG, the same for the same prompt and size.
 
-    async def speak(self, model: str, text: str, *, voice: str = "", timeout: float = 120.0) -> MediaReply:  # noqa: ARG002 - same
+        Raises:
+            AIError: another model, no prompt, or a side outside of 16 to 2,048 pixels (INVALID); not done in time (TIMEOUT).
+        """
+        if model != PATTERN:
+            raise AIError(AIErrorKind.INVALID, f"there is no model {model[:80]!r} for pictures")
+        least, most = SIDES
+        if not prompt.strip() or not (least <= width <= most and least <= height <= most):
+            raise AIError(AIErrorKind.INVALID, f"patterns need a prompt, and sides of {least} to {most} pixels")
+        try:
+            async with asyncio.timeout(timeout):
+                content = await self._run_sync(paint, prompt, width, height)
+        except TimeoutError as error:
+            raise AIError(AIErrorKind.TIMEOUT, "the pattern was not painted in time") from error
+        return MediaReply(content=content, content_type="image/png", synthetic="a pattern computed from the prompt's words; no model made it")
+
+    async def speak(self, model: str, text: str, *, voice: str = "", timeout: float = 120.0) -> MediaReply:  # noqa: ARG002 - the contract's shape
         """Refuse: there is no voice."""
         raise AIError(AIErrorKind.INVALID, f"{self.name} does not speak")
 

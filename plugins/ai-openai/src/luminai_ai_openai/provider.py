@@ -20,6 +20,7 @@ from luminai import (
     HttpClient,
     MediaReply,
     Model,
+    picture_type,
     provider_error,
 )
 from luminai_ai_openai.config import OPENAI, OpenAIInstance
@@ -29,9 +30,6 @@ MAX_MEDIA: Final = 33_554_432
 _KINDS: Final = (("embed", "embedding"), ("dall-e", "image"), ("image", "image"), ("tts", "speech"))
 _OTHER: Final = ("whisper", "transcribe", "moderation", "realtime", "rerank", "sora", "audio")
 """The list of models does not say what they do: their names do. What is not spoken to in text is left out."""
-
-
-_IMAGES: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"RIFF", "image/webp"), (b"GIF8", "image/gif"))
 
 
 class _Picture(Struct):
@@ -130,7 +128,7 @@ class OpenAIProvider(HttpAIProvider):
         if answer.error is not None:
             raise provider_error(answer.error)
         content = _decoded(answer.data[0].b64_json if answer.data else None)
-        kind = next((kind for sign, kind in _IMAGES if content.startswith(sign)), "")
+        kind = picture_type(content)
         if not kind:
             raise AIError(AIErrorKind.UPSTREAM, "the provider answered with no picture")
         return MediaReply(content=content, content_type=kind, synthetic=f"made by {model}")

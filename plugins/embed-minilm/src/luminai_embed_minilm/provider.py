@@ -58,7 +58,8 @@ class MiniLMProvider:
                     self._model = await self._run_sync(self._loaded)
                 except UnusableWeights as error:
                     self.problem = str(error)
-                    raise AIError(AIErrorKind.UPSTREAM, f"the model cannot be used: {error}") from error
+                    code = "not-installed" if self._folder is None and find_spec(PACKAGE) is None else ""
+                    raise AIError(AIErrorKind.UPSTREAM, f"the model cannot be used: {error}", code=code) from error
                 self.problem = ""
             return self._model
 

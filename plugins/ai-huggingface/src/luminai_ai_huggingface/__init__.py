@@ -1,0 +1,1 @@
+"""Pictures of FLUX and other models, over Hugging Face's inference API."""

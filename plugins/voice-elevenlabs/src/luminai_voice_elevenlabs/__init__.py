@@ -1,0 +1,1 @@
+"""Speech of ElevenLabs, over its own API."""

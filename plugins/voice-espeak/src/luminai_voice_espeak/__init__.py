@@ -1,0 +1,1 @@
+"""Speech of espeak-ng, a program on this machine."""
