@@ -136,6 +136,21 @@ def test_connection__serves_many_requests_also_sent_at_once(hub: Home, connect: 
     assert data.count(b"HTTP/1.1 404") == 2
 
 
+@pytest.mark.parametrize("headers", [["Content-Length: 200000"], ["Transfer-Encoding: chunked"]])
+def test_body__that_comes_behind_its_refusal__is_read_and_the_connection_goes_on(hub: Home, connect: Connect, headers: list[str]) -> None:
+    wire = connect(hub).ask("/api/jobs", *headers, method="POST")
+    assert wire.answer() == (405, "method-not-allowed")
+    chunk = "x" * 20_000
+    wire.say(chunk * 10 if "Length" in headers[0] else f"{len(chunk):x}\r\n{chunk}\r\n" * 10 + "0\r\n\r\n")
+    assert wire.ask().answer() == (200, ""), "the next request gets its own answer"
+
+
+def test_body__that_stops_behind_its_refusal__gets_no_second_answer(hub: Home, connect: Connect) -> None:
+    wire = connect(hub).ask("/api/jobs", "Content-Length: 200000", method="POST")
+    assert wire.answer() == (405, "method-not-allowed")
+    assert wire.say("x" * 100).answer() == (0, ""), "it is let go of without a word"
+
+
 def test_head_request_and_old_http__are_served(hub: Home, connect: Connect) -> None:
     wire = connect(hub)
     wire.ask(method="HEAD").ask("/api/nowhere", "Connection: close")

@@ -105,7 +105,7 @@ class Connection(HttpToolsProtocol):
                 self.head_bytes = 0
             elif self.head_bytes > MAX_HEAD + MAX_LINE:
                 self.refuse(431, "headers-too-large", f"The headers have more than {MAX_HEAD} bytes.")
-            if self.phase == BODY and self.body_bytes:
+            if self.phase == BODY and self.body_bytes and not self._is_answered:
                 self.bodies.note(self, self.body_bytes)
             if self.phase == BODY and self.wire_bytes - self.body_bytes * CHUNK_COST > MAX_HEAD + MAX_LINE:
                 self.refuse(400, "malformed-request", "The chunks are mostly something else than the body.")
@@ -184,9 +184,11 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         exchange = self.exchange
-        if exchange is None or exchange.response_complete or self.is_upgrade:
+        if exchange is None or self.is_upgrade:
             return
         self.body_bytes += len(body)
+        if exchange.response_complete:
+            return  # refused before its body was there: what still comes is read and forgotten
         exchange.body += body
         if len(exchange.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
@@ -248,6 +250,9 @@ class Connection(HttpToolsProtocol):
         """Answer with a problem from below the application, and close."""
         if self.transport.is_closing():
             return
+        if self.phase == BODY and self._is_answered:
+            self.transport.close()  # a second answer would be taken for that of the next request
+            return
         running = self.running
         if running is None or running.response_complete or not running.response_started:
             body = msgspec.json.encode(
@@ -259,6 +264,11 @@ class Connection(HttpToolsProtocol):
         else:
             self.transport.abort()  # in the middle of an answer there is nothing to say, and a client that does not read would keep it open
         self._tell_gone()
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether the request that is read has its whole answer already."""
+        return self.exchange is not None and self.exchange.response_complete
 
     def _tell_gone(self) -> None:
         self.waiting.clear()
