@@ -5,10 +5,12 @@ The rule is GCRA, a leaky bucket kept as one number: the moment at which the who
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 from sqlalchemy import case, delete, select
@@ -45,6 +47,7 @@ class Throttle:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._db = database
         self._clock = clock
+        self._lines: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def count(self, rate: Rate, what: str) -> None:
         """Count a try; the count stays, whatever becomes of the try.
@@ -52,21 +55,24 @@ class Throttle:
         Raises:
             RateLimited: too many (code ``too-many-tries``); this one is not counted, so waiting helps even while somebody else goes on.
         """
-        row = {"digest": hashlib.sha256(what.encode()).digest()}
+        digest = hashlib.sha256(what.encode()).digest()
         now = (self._clock.now() - _EPOCH) // timedelta(microseconds=1)
         step = rate.seconds * 1_000_000 // rate.burst
         room = now + (rate.burst - 1) * step
 
         def unit(session: Session) -> int | None:
-            statement = insert_for(session)(throttles).values(**row, full_at=now + step)
+            statement = insert_for(session)(throttles).values(digest=digest, full_at=now + step)
             before = throttles.c.full_at
             following = case((before > now, before), else_=now) + step
             counted = statement.on_conflict_do_update(index_elements=["digest"], set_={"full_at": following}, where=before <= room)
             if session.execute(counted.returning(throttles.c.full_at)).first() is not None:
                 return None
-            return int(session.execute(select(before).where(throttles.c.digest == row["digest"])).scalar_one())
+            return int(session.execute(select(before).where(throttles.c.digest == digest)).scalar_one())
 
-        full_at = await self._db.write(unit)
+        # The statement locks the row, also one that it leaves as it is; serializable, fifty of one bucket would run again and again until their time
+        # is up. Those of this process stand in line before they take a connection.
+        async with self._lines.setdefault(digest, asyncio.Lock()):
+            full_at = await self._db.write(unit, isolation="read-committed")
         if full_at is not None:
             wait = (full_at - room) / 1_000_000
             raise RateLimited("Too many tries.", code="too-many-tries", hint=f"Try again in {max(1, round(wait))} s.", retry_after=wait)
