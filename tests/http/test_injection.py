@@ -36,7 +36,7 @@ BY_HAND = {
     "core/luminai/work/job_figures.py": "constants of this file",
     "core/luminai/work/jobs.py": "constants of this file",
     "plugins/engine-pgqueuer/src/luminai_engine_pgqueuer/engine.py": "the constant name of its schema",
-    "plugins/ledger/src/luminai_ledger/apply.py": "as many marks as there are values",
+    "plugins/ledger/src/luminai_ledger/by_ids.py": "as many marks as there are values, and constants of the callers",
     "plugins/ledger/src/luminai_ledger/migrations": "its own tables",
     "plugins/vectors-pgvector/src/luminai_vectors_pgvector": "the constant name of its schema, and a constant of the file",
     "plugins/vectors-sqlite-vec/src/luminai_vectors_sqlite_vec/file.py": "a column of its own, and the dimension, a number",

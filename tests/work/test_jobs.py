@@ -8,7 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from luminai.data.tables_jobs import jobs
 from luminai.testing import FrozenClock, HubUnderTest, running_hub
 
 PLUGIN = """
@@ -399,10 +401,6 @@ def test_plugin_that_is_off__has_its_jobs_parked_and_gets_them_back(on_hub: Any)
 
 
 def test_claim_whose_answer_was_lost__is_taken_back_while_its_worker_goes_on(on_hub: Any) -> None:
-    from sqlalchemy import update
-
-    from luminai.data.tables_jobs import jobs
-
     async def test(works: Works) -> None:
         busy = await works.ask("wait", "busy")
         await works.begun("busy")
@@ -450,10 +448,6 @@ def test_pause_of_everything__leaves_the_ledger_alone_when_a_moment_comes(on_hub
 
 
 def test_restart__takes_up_what_the_dead_process_had_and_gives_up_what_killed_it_three_times(on_hub: Any) -> None:
-    from sqlalchemy import update
-
-    from luminai.data.tables_jobs import jobs
-
     async def test(works: Works) -> None:
         await works.operator.request("POST", "/api/admin/job-pauses", json={"target": "*"})
         job = await works.ask("note", "again")
