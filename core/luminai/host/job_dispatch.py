@@ -34,6 +34,8 @@ FIRST_LOOK: Final = 0.02
 LONGEST_BEAT: Final = 5.0
 LOOK_SECONDS: Final = 0.1
 """While jobs flow, so often it is looked what is paused and what is to be cancelled."""
+SURE_SECONDS: Final = 1.0
+"""So long after a look what is put here is begun without another."""
 SWEEP_SECONDS: Final = 3600.0
 
 
@@ -75,6 +77,7 @@ class JobDispatch:
         self._beat_seconds = min(LONGEST_BEAT, settings.lease_seconds / 4)
         self._found = 0
         self._looked = -inf
+        self._due = -inf
         self._beaten = 0.0
         self._swept: float | None = None
         self._parked_for = 0
@@ -183,7 +186,8 @@ class JobDispatch:
     def _is_sure(self) -> bool:
         """Tell whether there are jobs without a look: one was put here, or they come so fast that looking each time would cost more than it tells."""
         is_put, self._is_put = self._is_put and not self._must_look, False
-        return (is_put or bool(self._found)) and self._clock.monotonic() - self._looked < (POLL_SECONDS if is_put else LOOK_SECONDS)
+        now = self._clock.monotonic()
+        return (is_put or bool(self._found)) and now < self._due and now - self._looked < (SURE_SECONDS if is_put else LOOK_SECONDS)
 
     async def _look(self, now: datetime) -> tuple[bool, float]:
         """Learn what is paused and end what is to be cancelled; return whether a job waits for a worker, and the seconds until one is due."""
@@ -195,6 +199,7 @@ class JobDispatch:
 
         self._looked, self._must_look = self._clock.monotonic(), False
         is_ready, wait, self._worker.held, unwanted = await self._db.read(look)
+        self._due = self._looked + wait  # a job for that moment is not kept waiting by those that keep coming
         self._attempts.cancel(unwanted)
         return is_ready, wait
 

@@ -437,7 +437,7 @@ def test_media__are_given_with_how_they_were_made(world: World) -> None:
         ("audio/speech", {"input": ""}, "ai-gateway.empty"),
         ("audio/speech", {"stream_format": "sse"}, "ai-faces.unsupported"),
         ("audio/speech", {"voice": "v" * 201}, "invalid-input"),
-        ("audio/speech", {"model": "first/none"}, "ai-gateway.unknown-provider"),
+        ("audio/speech", {"model": "nobody/none"}, "ai-gateway.unknown-provider"),
     ],
 )
 def test_media__that_cannot_be_given__are_refused(world: World, path: str, more: dict[str, Any], code: str) -> None:
