@@ -48,7 +48,7 @@ class Compressed:
         start, self._start = self._start, None
         if start is not None and not body.get("more_body"):
             packer = zlib.compressobj(LEVEL, zlib.DEFLATED, _GZIP)
-            packed = packer.compress(body["body"]) + packer.flush()
+            packed = packer.compress(body.get("body", b"")) + packer.flush()
             start["headers"] = _headers(start["headers"], len(packed))
             body = {**body, "body": packed}
         if start is not None:
