@@ -27,6 +27,7 @@ from ledger_bank import Bank, bank
 from sqlalchemy import text
 
 from luminai import Money
+from luminai.data.ids import new_id
 from luminai_ledger import Guard, Journal, Transfer
 
 ACCOUNTS = 1000
@@ -56,11 +57,9 @@ async def measure(spend: Spend, callers: int, seconds: float, load: str) -> tupl
 
 
 async def ledger(made: Bank, accounts: list[str]) -> Spend:
-    run, number = os.urandom(6).hex(), iter(range(10**9))
-
     async def spend(debit: int, credit: int) -> None:
         leg = Transfer(debit=accounts[debit], credit=accounts[credit], amount=Money(1, "EUR"), code="bench.move")
-        (outcome,) = await made.ledger.submit(Journal(scope="bench", key=f"{run}.{next(number)}", legs=(leg,)))
+        (outcome,) = await made.ledger.submit(Journal(scope="bench", key=new_id("job"), legs=(leg,)))
         assert outcome.done, outcome
 
     return spend
@@ -145,8 +144,8 @@ async def grow(made: Bank, accounts: list[str], count: int) -> None:
     draw = random.Random(3)
     while done < count:
         journals = [
-            Journal(scope="grow", key=f"{done + place}", legs=(Transfer(debit=one, credit=two, amount=Money(1, "EUR"), code="bench.move"),))
-            for place in range(min(legs, count - done))
+            Journal(scope="grow", key=new_id("job"), legs=(Transfer(debit=one, credit=two, amount=Money(1, "EUR"), code="bench.move"),))
+            for _ in range(min(legs, count - done))
             for one, two in (draw.sample(accounts, 2),)
         ]
         await made.db.write(lambda session, some=journals: len(made.ledger.apply(session, *some)), timeout=600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from hashlib import sha1
 from typing import Annotated, Final
@@ -21,7 +22,10 @@ Reference = Annotated[
     str, Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\Z", description="What it belongs to, such as job:123. No names of people.")
 ]
 AccountId = Annotated[str, Meta(pattern=r"^acc_[0-9a-f]{32}\Z")]
-TransferId = Annotated[str, Meta(pattern=r"^trf_[0-9a-f]{32}\Z")]
+TransferId = Annotated[str, Meta(pattern=r"^trf_[0-9a-f]{44}\Z")]
+_BYTES: Final = {"acc_": 16, "trf_": 22}
+_MOMENT: Final = re.compile(r"_([0-9a-f]{12})7[0-9a-f]{3}[89ab][0-9a-f]{15}")
+"""Milliseconds in an id that the hub made (a UUID version 7)."""
 
 
 class Transfer(Struct, frozen=True, kw_only=True, tag="transfer", tag_field="type", forbid_unknown_fields=True):
@@ -72,7 +76,8 @@ Leg = Transfer | Hold | Post | Void
 class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Legs that happen all or none, in their order. ``(scope, key)`` names it for ever: a second one with the same content is the first.
 
-    The number of an attempt belongs into the key of a hold (``job:123:attempt:2``): a void must not use up the key of the next try.
+    The number of an attempt belongs into the key of a hold (``job_…:attempt:2``): a void must not use up the key of the next try. A key that holds an
+    id of what it is for (``job_…``, ``use_…``) is written faster in a large ledger: see ``raw_transfer_id``.
     """
 
     scope: Scope
@@ -141,8 +146,14 @@ def transfer_id(scope: str, key: str, leg: int = 0) -> str:
 
 
 def raw_transfer_id(scope: str, key: str, leg: int = 0) -> bytes:
-    """Return the same as bytes."""
-    return derived("transfer", scope, key, str(leg)) if leg else derived("transfer", scope, key)
+    """Return the same as 22 bytes: a moment, then the digest of scope, key and leg.
+
+    The moment, 6 bytes of milliseconds, is that of the first id in the key that the hub made: so what happens now lies together in the index, however
+    large it is. Without such an id the digest's own first bytes stand there, and it falls anywhere. The digest alone tells two keys apart.
+    """
+    digest = derived("transfer", scope, key, str(leg)) if leg else derived("transfer", scope, key)
+    made = _MOMENT.search(key)
+    return (bytes.fromhex(made[1]) if made else digest[:6]) + digest
 
 
 def raw(wire: str) -> bytes:
@@ -155,6 +166,7 @@ def raw(wire: str) -> bytes:
         found = bytes.fromhex(wire[4:])
     except ValueError:
         found = b""
-    if len(found) != 16 or wire[:4] not in ("acc_", "trf_"):
-        raise InvalidInput("This is no id of the ledger.", code="ledger.bad-id", hint="Accounts are acc_…, transfers trf_…, 32 hex digits each.")
+    if len(found) != _BYTES.get(wire[:4]):
+        hint = "Accounts are acc_ and 32 hex digits, transfers trf_ and 44."
+        raise InvalidInput("This is no id of the ledger.", code="ledger.bad-id", hint=hint)
     return found

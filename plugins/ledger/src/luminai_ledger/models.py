@@ -1,14 +1,14 @@
 """Tables. What is right in them is enforced by the database: ``migrations/versions/0002_rules.py``.
 
-Moments are whole microseconds since 1970 (UTC) and ids are 16 bytes: SQLite's strict tables know integers, texts and bytes only, and a batch of a
-thousand rows is not converted value by value.
+Moments are whole microseconds since 1970 (UTC), ids are bytes, 16 of an account and 22 of a transfer: SQLite's strict tables know integers, texts and
+bytes only, and a batch of a thousand rows is not converted value by value.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Table, Text, UniqueConstraint, text
 
 from luminai import metadata_for
 
@@ -74,8 +74,10 @@ transfers: Final = Table(
     Column("expires_at", _BIG),
     *(Column(f"{side}_{name}", _BIG, nullable=False) for side in ("dr", "cr") for name in BALANCES),
     UniqueConstraint("id"),
-    Index(None, "hold", unique=True),
-    Index(None, "reverses", unique=True),
+    *(
+        Index(None, name, unique=True, sqlite_where=text(f"{name} IS NOT NULL"), postgresql_where=text(f"{name} IS NOT NULL"))
+        for name in ("hold", "reverses")
+    ),
     Index(None, "debit", "seq"),
     Index(None, "credit", "seq"),
     info={"data": "internal", "retention": _RETENTION},

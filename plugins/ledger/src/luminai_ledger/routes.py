@@ -28,9 +28,9 @@ OPERATOR = "operator"
 """Scope of the keys of journals that operators post."""
 
 account_path = Annotated[str, PathParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="acc_ and 32 hex digits.")]
-transfer_path = Annotated[str, PathParameter(pattern=r"^trf_[0-9a-f]{32}\Z", description="trf_ and 32 hex digits.")]
+transfer_path = Annotated[str, PathParameter(pattern=r"^trf_[0-9a-f]{44}\Z", description="trf_ and 44 hex digits.")]
 account_cursor = Annotated[str | None, QueryParameter(pattern=r"^acc_[0-9a-f]{32}\Z", description="Where the last page ended.")]
-transfer_cursor = Annotated[str | None, QueryParameter(pattern=r"^trf_[0-9a-f]{32}\Z", description="Where the last page ended.")]
+transfer_cursor = Annotated[str | None, QueryParameter(pattern=r"^trf_[0-9a-f]{44}\Z", description="Where the last page ended.")]
 place_cursor = Annotated[str | None, QueryParameter(pattern=r"^[0-9]{1,15}\Z", description="Where the last page ended.")]
 asset_cursor = Annotated[str | None, QueryParameter(pattern=r"^[A-Z][A-Z0-9_]{2,31}\Z", description="Where the last page ended.")]
 by_text = Annotated[str | None, QueryParameter(max_length=120, description="Only those with exactly this.")]

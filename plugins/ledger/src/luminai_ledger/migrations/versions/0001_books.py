@@ -72,7 +72,7 @@ def upgrade() -> None:
         sa.Column("expires_at", BIG),
         *(sa.Column(f"{side}_{name}", BIG, nullable=False) for side in ("dr", "cr") for name in BALANCES),
         sa.UniqueConstraint("id"),
-        check("transfers", "id", "length(id) = 16 AND length(journal) = 16"),
+        check("transfers", "id", "length(id) = 22 AND length(journal) = 22"),
         check("transfers", "sides", "debit <> credit"),
         check("transfers", "amount", f"amount BETWEEN 1 AND {MOST}"),
         check("transfers", "texts", "length(code) BETWEEN 1 AND 80 AND length(reference) <= 200"),
@@ -85,8 +85,9 @@ def upgrade() -> None:
         check("transfers", "lease", "expires_at IS NULL OR kind = 1"),
         sqlite_strict=True,
     )
-    op.create_index("ledger__transfers_hold_idx", "ledger__transfers", ["hold"], unique=True)
-    op.create_index("ledger__transfers_reverses_idx", "ledger__transfers", ["reverses"], unique=True)
+    for column in ("hold", "reverses"):
+        where = sa.text(f"{column} IS NOT NULL")
+        op.create_index(f"ledger__transfers_{column}_idx", "ledger__transfers", [column], unique=True, sqlite_where=where, postgresql_where=where)
     op.create_index("ledger__transfers_debit_seq_idx", "ledger__transfers", ["debit", "seq"])
     op.create_index("ledger__transfers_credit_seq_idx", "ledger__transfers", ["credit", "seq"])
     op.create_table(
