@@ -142,3 +142,21 @@ def test_provider__that_hangs__is_unknown_after_its_deadline() -> None:
             assert (await standing(hub))[0][0]["status"] == "captured"
 
     asyncio.run(main())
+
+
+def test_event__of_a_payment_that_nobody_asked_about_for_days__finds_it() -> None:
+    """As after a week in which the hub did not run: the list is read before what is open is asked again."""
+
+    async def work() -> None:
+        from luminai_payments import Charge, Payments
+
+        async with running_hub(*PLUGINS, clock=FrozenClock()) as hub:
+            operator = hub.client("payments:manage", subject="user_op")
+            service = hub.hub.generation.loaded("payments").context.service(Payments)
+            paid = await service.charge("user_ada", Charge(amount=1000, asset="EUR", method="card_answer_lost"))
+            hub.hub.clock.advance(8 * 86_400)
+            assert (await operator.request("POST", "/api/payments/admin/reconcile")).json()["incidents"] == 0
+            found = (await operator.request("GET", f"/api/payments/admin/payments/{paid.id}")).json()
+            assert (found["status"], (await operator.request("GET", "/api/payments/admin/incidents")).json()["items"]) == ("captured", [])
+
+    asyncio.run(work())

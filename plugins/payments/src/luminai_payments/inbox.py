@@ -33,6 +33,7 @@ from luminai_payments.routing import provider_named
 
 TRIES: Final = 3
 ADOPTABLE: Final = timedelta(days=7)
+"""For how long a payment that was given up may still turn up; one whose answer is open may at any time."""
 MAX_ADOPTABLE: Final = 20
 _ELSEWHERE: Final = ("transfer.", "payout.")
 
@@ -129,9 +130,10 @@ class Inbox:
             Unavailable: it may be one of which the provider cannot say yet what became (code ``payments.not-yet``).
         """
         since = self._ctx.clock.now() - ADOPTABLE
-        is_open = operations.c.state.in_(store.STILL_OPEN) | (operations.c.code == NEVER_ARRIVED)
+        given_up = (operations.c.code == NEVER_ARRIVED) & (operations.c.created_at > since)
+        may_be_it = operations.c.state.in_(store.STILL_OPEN) | given_up
         query = select(operations.c.id, operations.c.payment, operations.c.state).join(payments, payments.c.id == operations.c.payment)
-        query = query.where(payments.c.provider == told.provider, operations.c.kind == "authorize", is_open, operations.c.created_at > since)
+        query = query.where(payments.c.provider == told.provider, operations.c.kind == "authorize", may_be_it)
         query = query.order_by((operations.c.code == NEVER_ARRIVED), operations.c.id.desc()).limit(MAX_ADOPTABLE + 1)
         found = await self._db.read(lambda session: session.execute(query).all())
         is_open_to_doubt = len(found) > MAX_ADOPTABLE and found[MAX_ADOPTABLE].state in store.STILL_OPEN
