@@ -137,10 +137,14 @@ def unwanted(session: Session, worker: str) -> list[str]:
     return list(session.execute(select(jobs.c.id).where(mine)).scalars())
 
 
-def running_everywhere(session: Session) -> Counter[str]:
-    """Return how many jobs run in all processes, by the full name of their action; no other claim that asks begins any until this unit has ended."""
+def claim_alone(session: Session) -> None:
+    """Have no other claim that asks for this begin any job until this unit has ended."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(_ONE_AT_A_TIME)
+
+
+def running_everywhere(session: Session) -> Counter[str]:
+    """Return how many jobs run in all processes, by the full name of their action."""
     return Counter({f"{row.plugin}.{row.action}": row.count for row in session.execute(_RUNNING_OF)})
 
 
