@@ -165,6 +165,22 @@ def test_event__reaches_every_durable_subscription_once_and_its_chain_can_be_fol
     on_hub(test, also=("more",))
 
 
+@pytest.mark.shows("TL-133")
+def test_event__analytics_notification_legal_and_audit_each_react_for_themselves(on_hub: Any) -> None:
+    subscribers = ("analytics", "notification", "legal", "trail")
+
+    async def test(world: World) -> None:
+        world.part("legal").BROKEN.add(1)
+        await world.send(1, subject="inv_1")
+        assert {name: await world.got(name) for name in subscribers} == {name: [1] * (name != "legal") for name in subscribers}
+        world.part("legal").BROKEN.clear()
+        world.clock.advance(70)
+        await world.send(2, subject="inv_1")
+        assert {name: sorted(await world.got(name)) for name in subscribers} == {name: [1, 2] for name in subscribers}
+
+    on_hub(test, also=subscribers)
+
+
 def test_event__of_a_unit_that_fails__leaves_nothing_to_deliver(on_hub: Any) -> None:
     async def test(world: World) -> None:
         assert (await world.client.request("POST", "/api/post/send", json={"n": [1], "fails": True})).status == 503
