@@ -31,8 +31,8 @@ class JobInfo(Struct, frozen=True, kw_only=True):
     Attributes:
         action: The full name.
         subject: In whose name it works: a person's id, or ``hub``.
-        state: scheduled, waiting (behind another of its key), queued, running, retrying, parked (its plugin does not run), succeeded, dead,
-            cancelled, expired, skipped, discarded.
+        state: scheduled, waiting (behind another of its key), queued, running, retrying, parked (its plugin does not run, as ``error`` says),
+            succeeded, dead, cancelled, expired, skipped, discarded.
         done: How far it is, of ``total``; both 0 while it says nothing.
     """
 
