@@ -151,7 +151,8 @@ def test_same_request__is_answered_without_the_database_and_another_is_not(on_de
 
 
 @pytest.mark.shows("LW-65")
-def test_sessions_and_hot_data__are_in_redis_where_a_restart_finds_them(on_desk: Any, redis_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("near", [0, 5])
+def test_sessions_and_hot_data__are_in_redis_where_a_restart_finds_them(on_desk: Any, redis_url: str, tmp_path: Path, near: int) -> None:
     async def before(desk: Desk) -> None:
         for layer in ("session", "query"):
             await desk.change(layer, "old")
@@ -166,4 +167,4 @@ def test_sessions_and_hot_data__are_in_redis_where_a_restart_finds_them(on_desk:
             assert await desk.ask(f"mine?layer={layer}") == "newest"
 
     for test in (before, after):
-        on_desk(test, tmp_path, cache={"redis-url": redis_url})
+        on_desk(test, tmp_path, cache={"redis-url": redis_url, "near-seconds": near})

@@ -228,6 +228,14 @@ class CacheSettings(_Table, frozen=True):
         str, Meta(pattern=r"^(rediss?://\S+)?\Z", max_length=1024, description="Keep it in Redis, for all processes; empty: in this process.")
     ] = ""
     megabytes: Annotated[int, Meta(ge=1, le=65_536, description="Most that it takes in this process.")] = 64
+    near_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="With Redis: how long a process believes what it read there; so late it hears what another dropped. 0: not at all.",
+        ),
+    ] = 0.0
     alone_seconds: Annotated[
         float,
         Meta(ge=0, le=3600, description="Without Redis, on PostgreSQL: longest life of an entry, as processes do not hear of one another's changes."),
