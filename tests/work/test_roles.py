@@ -83,9 +83,8 @@ def ended(home: Home, job_id: str) -> Any:
     raise AssertionError(job)
 
 
-@pytest.mark.shows("LK-13", "TL-10")
+@pytest.mark.shows("LK-13", "TL-03", "TL-10")
 @pytest.mark.postgres
-@pytest.mark.shows("TL-03")
 def test_web_and_worker__share_the_work_of_one_hub(tmp_path: Path, own_postgres_url: str) -> None:
     install(tmp_path / "site")
     config = f'[database]\nurl = "{own_postgres_url}"\n[plugins.echo]\nenabled = true\n'
