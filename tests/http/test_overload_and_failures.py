@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from home import Home
+from http_wire import answer_of, has_answer
 from probe import probe_hub
 
 
@@ -121,30 +122,6 @@ def test_clients_that_hang_up__are_no_failures_of_the_plugin(hub: Home) -> None:
         ask(hub, "/api/status")
     assert ask(hub, "/api/probe/page").status_code == 200
     assert figures(hub) == before
-
-
-def has_answer(wire: socket.socket) -> bool:
-    """Tell whether something waits to be read."""
-    wire.setblocking(False)
-    try:
-        return bool(wire.recv(1, socket.MSG_PEEK))
-    except BlockingIOError:
-        return False
-    finally:
-        wire.settimeout(20)
-
-
-def answer_of(wire: socket.socket) -> tuple[int, dict[str, str], dict[str, object]]:
-    """Return status, headers and body of the answer on a connection."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += wire.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.decode().lower().split("\r\n")
-    headers = dict(line.split(": ", 1) for line in lines)
-    while len(body) < int(headers["content-length"]):
-        body += wire.recv(65536)
-    return int(first.split()[1]), headers, json.loads(body)
 
 
 def lines_after(hub: Home, request: str) -> list[dict[str, object]]:

@@ -243,10 +243,15 @@ def test_classes__have_the_products_times_and_the_operator_has_the_last_word() -
         async def there() -> set[str]:
             return {name for name in CLASSES if name != "session-week" and await cache.get(name, Item) is not None}
 
-        hour, day = {"session", "resonance", "static", "ai-response"}, {"preferences"}
+        hour, day = {"session", "resonance", "narrative", "static", "ai-response"}, {"preferences"}
+        ten_minutes = {"energy", "presets"}
         clock.advance(11)
-        assert await there() == hour | day | {"knowledge", "query"}
-        clock.advance(3500)
+        assert await there() == hour | day | ten_minutes | {"knowledge", "query"}
+        clock.advance(500)
+        assert await there() == hour | day | ten_minutes | {"knowledge"}
+        clock.advance(100)
+        assert await there() == hour | day | {"knowledge"}
+        clock.advance(2900)
         assert await there() == hour | day | {"knowledge"}
         clock.advance(200)
         assert await there() == day | {"knowledge"}

@@ -39,6 +39,7 @@ POST = """
 """
 KEEPER = """
     import asyncio
+    import os
     from luminai import Event, EventType, Subscription, Unavailable, hookimpl
     from msgspec import Struct
     from sqlalchemy import Column, Integer, MetaData, String, Table, insert
@@ -70,7 +71,8 @@ KEEPER = """
                     ctx.db.publish(session, Event(type="{id}.Heard", payload=event.payload, subject=event.subject))
                     delivery.finish(session)
                 await ctx.db.write(unit)
-            return [Subscription(event="post.Sent", handle=handle, durable=True, retries=1, backoff=60{options})]
+            kept = [Subscription(event="post.Sent", handle=handle, durable=True, retries=1, backoff=60{options})]
+            return [] if "{id}" in os.environ.get("GAVE_UP", "") else kept
 
         @hookimpl
         def models(self):
@@ -165,6 +167,22 @@ def test_event__reaches_every_durable_subscription_once_and_its_chain_can_be_fol
     on_hub(test, also=("more",))
 
 
+@pytest.mark.shows("TL-133")
+def test_event__analytics_notification_legal_and_audit_each_react_for_themselves(on_hub: Any) -> None:
+    subscribers = ("analytics", "notification", "legal", "trail")
+
+    async def test(world: World) -> None:
+        world.part("legal").BROKEN.add(1)
+        await world.send(1, subject="inv_1")
+        assert {name: await world.got(name) for name in subscribers} == {name: [1] * (name != "legal") for name in subscribers}
+        world.part("legal").BROKEN.clear()
+        world.clock.advance(70)
+        await world.send(2, subject="inv_1")
+        assert {name: sorted(await world.got(name)) for name in subscribers} == {name: [1, 2] for name in subscribers}
+
+    on_hub(test, also=subscribers)
+
+
 def test_event__of_a_unit_that_fails__leaves_nothing_to_deliver(on_hub: Any) -> None:
     async def test(world: World) -> None:
         assert (await world.client.request("POST", "/api/post/send", json={"n": [1], "fails": True})).status == 503
@@ -247,6 +265,28 @@ def test_subscriber__that_comes_late__gets_what_it_asked_for_and_a_replay_brings
         assert (refused.status, refused.json()["code"]) == (404, "unknown-action")
 
     on_hub(test, off=(late,), settings={"plugins": {"late": {"approve": ["anonymous-routes"]}}})
+
+
+def test_subscription__that_a_plugin_gives_up__gets_nothing_more(on_hub: Any, plugins: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fickle = keeper(plugins, "fickle")
+
+    async def subscribed(world: World) -> list[str]:
+        return [one["subscription"] for one in (await world.get("/api/admin/event-subscriptions"))["items"]]
+
+    async def test(world: World) -> None:
+        await world.hub.swap("fickle", enabled=True)
+        await world.send(1)
+        assert await world.got("fickle") == [1]
+        assert await subscribed(world) == ["fickle.on-post-sent", "note.on-post-sent"]
+        monkeypatch.setenv("GAVE_UP", "fickle")
+        await world.hub.swap("fickle")
+        assert await subscribed(world) == ["note.on-post-sent"]
+        await world.send(2)
+        assert (await world.got("fickle"), await world.got()) == ([1], [1, 2])
+        jobs = (await world.get("/api/admin/jobs?action=fickle.on-post-sent"))["items"]
+        assert len(jobs) == 1
+
+    on_hub(test, off=(fickle,), settings={"plugins": {"fickle": {"approve": ["anonymous-routes"]}}})
 
 
 def test_events_of_others__are_as_little_there_as_those_that_never_were(on_hub: Any) -> None:

@@ -391,11 +391,12 @@ def test_plugin_that_is_off__has_its_jobs_parked_and_gets_them_back(on_hub: Any)
         await works.hub.swap("work", enabled=False)
         await works.hub.hub.jobs.settle()
         parked = (await works.operator.request("GET", f"/api/jobs/{running['id']}")).json()
-        assert (parked["state"], parked["attempts"]) == ("parked", 0)
+        assert (parked["state"], parked["attempts"], parked["error_code"]) == ("parked", 0, "plugin-off")
         sys.modules["luminai_work.plugin"].OPEN.set()  # type: ignore[attr-defined]
         await works.hub.swap("work", enabled=True)
         await works.hub.hub.jobs.settle()
-        assert (await works.job(running["id"]))["state"] == "succeeded"
+        back = await works.job(running["id"])
+        assert (back["state"], back["error_code"], back["error"]) == ("succeeded", "", "")
 
     on_hub(test, settings={"server": {"drain-seconds": 1}})
 

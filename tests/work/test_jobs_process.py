@@ -172,3 +172,13 @@ def test_commands__run_show_pause_and_look_after_jobs(tmp_path: Path) -> None:
         assert home.refusal("jobs", "resume", "burst")[1] == "not-paused"
         assert home.data("jobs", "show", held["id"])["action"] == "burst.one"
         assert home.refusal("jobs", "discard", job["id"])[1] == "job-not-dead"
+
+        home.data("jobs", "pause", "burst.one")
+        wrong = home.data("jobs", "run", "burst.one", "number=8")
+        home.data("jobs", "cancel", wrong["id"])
+        home.run("jobs", "resume", "burst.one")
+        assert home.refusal("jobs", "edit", wrong["id"], "number=many")[1] == "bad-action-input"
+        assert home.data("jobs", "edit", wrong["id"], "number=9")["state"] in ("queued", "running", "succeeded")
+        wait_until(home, f"SELECT count(*) FROM core__jobs WHERE id = '{wrong['id']}' AND state = 'succeeded'", 1)
+        assert home.data("jobs", "show", wrong["id"])["output"] == {"number": 9}
+        assert home.refusal("jobs", "edit", wrong["id"], "number=10")[1] == "job-not-dead"

@@ -83,7 +83,7 @@ def ended(home: Home, job_id: str) -> Any:
     raise AssertionError(job)
 
 
-@pytest.mark.shows("LK-13", "TL-10")
+@pytest.mark.shows("LK-13", "TL-03", "TL-10")
 @pytest.mark.postgres
 def test_web_and_worker__share_the_work_of_one_hub(tmp_path: Path, own_postgres_url: str) -> None:
     install(tmp_path / "site")
@@ -157,3 +157,9 @@ def test_sqlite__has_one_process__which_is_both(tmp_path: Path) -> None:
     home = Home(tmp_path / "home")
     assert home.refusal("serve", "--port", "0", "--role", "web") == (7, "roles-apart")
     assert home.refusal("serve", "--port", "0", "--role", "cook") == (7, "config-invalid")
+
+
+def test_sqlite__second_hub_on_one_file__is_refused_and_the_first_serves_on(tmp_path: Path) -> None:
+    with serving(tmp_path / "home") as home:
+        assert home.refusal("serve", "--port", "0") == (5, "database-in-use")
+        assert home.data("status")["platform_status"]

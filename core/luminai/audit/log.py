@@ -117,6 +117,10 @@ class AuditLog:
         outcome: Outcome = "ok" if status < 400 else "denied" if status in (401, 403) else "failed"
         self._note(_Noted(actor.id, actor.subject, "access.request", what, outcome, str(status)))
 
+    def ran(self, by: str, subject: str, action: str, outcome: Outcome, code: str) -> None:
+        """Note an action that ran, as ``denied`` does, where no request asked for it. ``by`` is what did: a schedule, an event, a plugin."""
+        self._note(_Noted(by, subject, "action.ran", action, outcome, code[:80]))
+
     async def record_noted(self) -> None:
         """Write down the requests that wait, equal ones as one entry with their number, and how many did not fit."""
         if not self._noted and not self.dropped:

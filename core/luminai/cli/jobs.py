@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import click
 
+from luminai.cli.actions import read_input
+from luminai.cli.actions import run as run_action
 from luminai.cli.terminal import HubTerminal
 
 _COLUMNS: Final = ("id", "action", "state", "attempts", "trigger", "created_at", "error_code")
@@ -17,14 +19,18 @@ _STATES: Final = (
 
 @click.group()
 def jobs() -> None:
-    """See what runs beside requests; cancel, retry, edit, discard and pause it.
+    """See what runs beside requests; run, cancel, retry, edit, discard and pause it.
 
     \b
     Examples:
+      luminai jobs run github.sync repository=luminai/hub --wait 30
       luminai jobs list --state dead
       luminai jobs retry job_018f…
       luminai jobs pause github --reason "their API is down"
     """
+
+
+jobs.add_command(run_action)  # what is asked for is an action, and what comes of it a job
 
 
 @jobs.command("list")
@@ -98,6 +104,23 @@ def retry(terminal: HubTerminal, job: str) -> None:
       luminai jobs retry job_018f…
     """
     terminal.emit(terminal.request("POST", f"/api/admin/jobs/{job}/retry"))
+
+
+@jobs.command()
+@click.argument("job")
+@click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--input", "given", metavar="JSON", help="The whole input as JSON; values beside it change it.")
+@click.pass_obj
+def edit(terminal: HubTerminal, job: str, values: tuple[str, ...], given: str | None) -> None:
+    """Have a job that is dead, cancelled or expired run again with another input; without --input, values change the one it had.
+
+    \b
+    Examples:
+      luminai jobs edit job_018f… repository=luminai/hub
+    """
+    before = terminal.request("GET", f"/api/jobs/{job}")["input"] if given is None else None
+    body = (before or {}) | read_input(values, given)
+    terminal.emit(terminal.request("POST", f"/api/admin/jobs/{job}/edit", body=body))
 
 
 @jobs.command()

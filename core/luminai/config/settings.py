@@ -180,6 +180,14 @@ class BackupSettings(_Table, frozen=True):
 
 
 _JobsEverywhere = Annotated[int, Meta(ge=1, le=10_000)]
+_JobsOf = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*(\.[a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=160)]
+
+
+class JobRate(_Table, frozen=True):
+    """So many jobs begin in so many seconds; all at once or spread. Each attempt counts."""
+
+    starts: Annotated[int, Meta(ge=1, le=1_000_000, description="How many.")]
+    seconds: Annotated[float, Meta(gt=0, le=86_400, description="In how many seconds.")] = 60.0
 
 
 class JobSettings(_Table, frozen=True):
@@ -188,11 +196,15 @@ class JobSettings(_Table, frozen=True):
     slots: Annotated[int, Meta(ge=0, le=500, description="Jobs that run at the same time in this process; 0: it runs none.")] = 10
     plugin_slots: Annotated[int, Meta(ge=1, le=500, description="Those of one plugin among them, so that one cannot hold up the others.")] = 5
     everywhere: Annotated[
-        dict[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*(\.[a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=160)], _JobsEverywhere],
+        dict[_JobsOf, _JobsEverywhere],
         Meta(
             max_length=200,
             description="Most jobs of a plugin, or of an action by its full name, that run at the same time in all processes together.",
         ),
+    ] = {}
+    rates: Annotated[
+        dict[_JobsOf, JobRate],
+        Meta(max_length=200, description="How often jobs of a plugin, or of an action by its full name, begin in all processes together."),
     ] = {}
     processes: Annotated[int, Meta(ge=1, le=64, description="Processes beside this one for what needs a core for itself.")] = 2
     process_megabytes: Annotated[int, Meta(ge=64, le=65_536, description="Most memory of each, as address space.")] = 1024
@@ -216,6 +228,14 @@ class CacheSettings(_Table, frozen=True):
         str, Meta(pattern=r"^(rediss?://\S+)?\Z", max_length=1024, description="Keep it in Redis, for all processes; empty: in this process.")
     ] = ""
     megabytes: Annotated[int, Meta(ge=1, le=65_536, description="Most that it takes in this process.")] = 64
+    near_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="With Redis: how long a process believes what it read there; so late it hears what another dropped. 0: not at all.",
+        ),
+    ] = 0.0
     alone_seconds: Annotated[
         float,
         Meta(ge=0, le=3600, description="Without Redis, on PostgreSQL: longest life of an entry, as processes do not hear of one another's changes."),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 async def cache_of(hub: Hub) -> HubCache:
-    """Return the cache: in Redis where the settings say so, else in this process.
+    """Return the cache: in Redis where the settings say so, with a level before it if they say that too, else in this process.
 
     Processes on one PostgreSQL without Redis do not hear what the others drop, so there nothing lives longer than ``cache.alone-seconds``.
     """
@@ -24,6 +24,10 @@ async def cache_of(hub: Hub) -> HubCache:
         from luminai.data.cache_redis import RedisCache
 
         store = RedisCache(settings.redis_url, prefix=f"luminai:cache:{await name_in_redis(hub)}:")
+        if settings.near_seconds:
+            from luminai.data.cache_near import NearCache
+
+            store = NearCache(store, hub.clock.monotonic, seconds=settings.near_seconds, max_bytes=settings.megabytes * 1024 * 1024)
     else:
         longest = settings.alone_seconds if hub.database.dialect == "postgresql" else float("inf")
         store = MemoryCache(hub.clock.monotonic, max_bytes=settings.megabytes * 1024 * 1024, longest=longest)

@@ -42,6 +42,7 @@ class Attempts:
         lease: For how long a job is this worker's without another beat.
         figures: Count the attempts.
         processes: Where what needs a core for itself is computed.
+        note: Told how a job ended, for the audit log.
 
     Attributes:
         ended: Called when there is room again.
@@ -61,7 +62,9 @@ class Attempts:
         figures: Figures,
         processes: ProcessPool,
         tell: TellJob,
+        note: Callable[[Claimed, str, Runner], None],
     ) -> None:
+        self._note = note
         self._db = database
         self._vault = vault
         self._clock = clock
@@ -157,6 +160,7 @@ class Attempts:
             outcome = "cancelled"
         if outcome != "lost":
             self._say(job.id, JobState(outcome))
+            self._note(job, outcome, runner)
         self._tell(declared, job, ran, outcome, runner.code, time.perf_counter() - began)
 
     def _tell(self, declared: DeclaredAction, job: Claimed, ran: Ran, outcome: str, code: str, seconds: float) -> None:

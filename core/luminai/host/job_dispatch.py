@@ -181,7 +181,7 @@ class JobDispatch:
                 await self._db.write(lambda session: ledger.promote(session, now))
             if self._worker.slots:
                 self._found = await begin()
-            return self._found, self._beat_seconds
+            return self._found, min(self._beat_seconds, self._worker.rest)
 
     def _is_sure(self) -> bool:
         """Tell whether there are jobs without a look: one was put here, or they come so fast that looking each time would cost more than it tells."""

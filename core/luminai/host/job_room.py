@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from luminai.config.settings import JobSettings
 from luminai.host.actions import ActionTable
@@ -14,12 +15,16 @@ class Room:
     Args:
         running: How many run in this process, by the full name of their action.
         everywhere: How many run in all processes; only asked where a limit of ``[jobs] everywhere`` is set.
+        starts: How many may begin now, of each limit of ``[jobs] rates``.
     """
 
-    def __init__(self, running: Counter[str], settings: JobSettings, actions: ActionTable, everywhere: Counter[str]) -> None:
+    def __init__(
+        self, running: Counter[str], settings: JobSettings, actions: ActionTable, everywhere: Counter[str], starts: Mapping[str, int]
+    ) -> None:
         self._left = dict(settings.everywhere)
         for name, count in everywhere.items():
             self._take(name, count)
+        self._left |= {target: min(count, self._left.get(target, count)) for target, count in starts.items()}
         self._actions = +running
         self._plugins = Counter(name.partition(".")[0] for name in running.elements())
         self._slots = settings.plugin_slots

@@ -14,7 +14,7 @@ from luminai.contracts.identity import policy
 from luminai.host.job_rooms import SCOPE, JobState, whose
 from luminai.http.pages import Page, page_cursor, page_limit
 from luminai.http.requests import signed_in
-from luminai.work.job_list import AttemptInfo, JobDetail, JobInfo
+from luminai.work.job_list import AttemptInfo, JobDetail, JobInfo, OtherInput
 from luminai.work.job_pauses import Pause
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def _all(hub: Hub) -> Sequence[Any]:
         """Have a job that ended badly run again with another input, which is the body."""
         row = await hub.job_list.find(any_job, subject=None)
         raw = msgspec.json.encode(data)
-        hub.generation.wiring.actions.find(row.action).decode(raw)
-        found = await hub.job_list.retry(any_job, by=signed_in(request), given=raw)
+        declared = hub.generation.wiring.actions.find(row.action)
+        found = await hub.job_list.retry(any_job, by=signed_in(request), other=OtherInput(raw, declared.key(declared.decode(raw))))
         hub.job_rooms.tell(found.id, JobState(found.state))
         hub.jobs.wake()
         return found

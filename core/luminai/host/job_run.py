@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from luminai.contracts.context import Clock, Isolation
-from luminai.contracts.errors import Conflict, HubError
+from luminai.contracts.errors import Conflict, Forbidden, HubError
 from luminai.contracts.identity import Actor
 from luminai.contracts.vault import HUB_SUBJECT, Vault
 from luminai.data.after_commit import after_commit
@@ -117,6 +117,8 @@ class Runner:
         self._guard = guard
         self.code = ""
         """The error code of the attempt that was made."""
+        self.is_denied = False
+        """Whether a guard said no."""
 
     async def run(self, declared: DeclaredAction, job: Claimed, ran: Ran) -> str:
         """Make one attempt and return how it ended. A cancellation is left to the caller, who knows what it means."""
@@ -161,7 +163,11 @@ class Runner:
 
     async def _attempt(self, declared: DeclaredAction, job: Claimed, handle: Handle) -> Any:
         given = _given(declared, job)
-        await self._guard("guard.action", {"action": declared.name, "actor": handle.actor, "input": given})
+        try:
+            await self._guard("guard.action", {"action": declared.name, "actor": handle.actor, "input": given})
+        except Forbidden:
+            self.is_denied = True
+            raise
         work: Any = declared.action.run(handle, given) if declared.computation is None else self._computed(declared, handle, given)
         return await call_within(declared.action.timeout, work)
 

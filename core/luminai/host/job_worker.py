@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.orm import Session
@@ -21,8 +22,9 @@ from luminai.host.job_attempts import Attempts
 from luminai.host.job_room import Room
 from luminai.work import jobs as ledger
 from luminai.work.job_heads import TOLD_MOST, heads, named, tell, told
-from luminai.work.job_leases import Claimed, claim, expire, running_everywhere
+from luminai.work.job_leases import Claimed, claim, claim_alone, expire, running_everywhere
 from luminai.work.job_pauses import EVERYTHING
+from luminai.work.job_rates import allowances, use
 
 if TYPE_CHECKING:
     from luminai.host.generation import Generation
@@ -31,6 +33,7 @@ _log = logging.getLogger("luminai.jobs")
 HELD_SECONDS: Final = 1.0
 """So long a job that an engine brings waits here for room; then workers are told of it anew."""
 PUT_DOWN: Final = timedelta(seconds=1)
+FIRST_REST: Final = 0.01
 _Find = Callable[[Session, Room], Sequence[Any]]
 
 
@@ -42,6 +45,7 @@ class JobWorker:
 
     Attributes:
         held: What is paused, as of the last look.
+        rest: Seconds from the last claim until a limit of ``[jobs] rates`` that is used up lets another job begin; infinite where none is.
     """
 
     def __init__(
@@ -58,7 +62,9 @@ class JobWorker:
         self._brought: dict[str, asyncio.Future[None]] = {}
         self._taking: asyncio.Task[None] | None = None
         self._is_room_new = False
+        self._again: asyncio.TimerHandle | None = None
         self.held: set[str] = set()
+        self.rest = inf
 
     @property
     def slots(self) -> int:
@@ -133,6 +139,14 @@ class JobWorker:
             self._taking = asyncio.get_running_loop().create_task(self._take_brought(), name="luminai:jobs")
 
     async def _take_brought(self) -> None:
+        try:
+            await self._take_what_is_brought()
+        finally:
+            loop = asyncio.get_running_loop()
+            if self._brought and self.rest < HELD_SECONDS and (self._again is None or self._again.when() <= loop.time()):
+                self._again = loop.call_later(self.rest, self.take_brought)
+
+    async def _take_what_is_brought(self) -> None:
         async with self._claiming:
             tried: set[str] = set()
             while self.slots:
@@ -167,22 +181,32 @@ class JobWorker:
         return waiting - {job.id for job in await self._claim(find)}
 
     async def _claim(self, find: _Find) -> list[Claimed]:
-        now = self._clock.now()
+        now, everywhere, rates = self._clock.now(), self._settings.everywhere, self._settings.rates
+        waits: list[float] = []
 
         def unit(session: Session) -> tuple[list[Claimed], list[str]]:
-            room = self._room(running_everywhere(session) if self._settings.everywhere else None)
+            if everywhere or rates:
+                claim_alone(session)
+            allowed = allowances(session, rates, now) if rates else {}
+            waits[:] = [one.wait for one in allowed.values() if one.wait]
+            starts = {target: one.left for target, one in allowed.items()}
+            room = self._room(running_everywhere(session) if everywhere else None, starts)
             found = find(session, room)
             late = [row.id for row in found if row.expires_at is not None and row.expires_at <= now]
             rows = [row for row in found if row.id not in late]
-            return claim(session, self._vault, worker=self._attempts.name, rows=rows, admits=room.admits, lease=self._lease, now=now), late
+            taken = claim(session, self._vault, worker=self._attempts.name, rows=rows, admits=room.admits, lease=self._lease, now=now)
+            if rates:
+                use(session, rates, Counter(f"{job.plugin}.{job.action}" for job in taken), now)
+            return taken, late
 
         # what it decides on it has locked: nobody else can claim these rows before they carry its fence
         claimed, late = await self._db.write(unit, isolation="read-committed")
+        self.rest = max(FIRST_REST, min(waits, default=inf))
         if late:
             await self._db.write(lambda session: expire(session, late, now))
         for job in claimed:
             await self._attempts.begin(job)
         return claimed
 
-    def _room(self, everywhere: Counter[str] | None = None) -> Room:
-        return Room(self._attempts.running_of, self._settings, self._generation().wiring.actions, everywhere or Counter())
+    def _room(self, everywhere: Counter[str] | None = None, starts: Mapping[str, int] | None = None) -> Room:
+        return Room(self._attempts.running_of, self._settings, self._generation().wiring.actions, everywhere or Counter(), starts or {})

@@ -16,6 +16,7 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from luminai.contracts.errors import InvalidInput, ProblemItem
+from luminai.http.body_problems import all_problems
 from luminai.http.json_shape import IN_THREAD
 
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
@@ -41,7 +42,7 @@ class StrictRequest(Request[Any, Any, Any]):
         """Return the body, as the handler's type where it declares one.
 
         Raises:
-            InvalidInput: it does not have that shape (code ``invalid-input``), or is no JSON (``malformed-body``).
+            InvalidInput: it does not have that shape (code ``invalid-input``; ``errors`` lists every problem), or is no JSON (``malformed-body``).
         """
         body = await self.body() or b"null"
         read = _reader(self.route_handler)
@@ -52,7 +53,9 @@ class StrictRequest(Request[Any, Any, Any]):
             place = _PLACE.search(said)
             inner = place[1].replace(".", "/") if place else ""
             item = ProblemItem(detail=said.partition(" - at ")[0], pointer=f"body/{inner}" if inner else "body")
-            raise InvalidInput("The request does not have the expected shape.", errors=[item]) from error
+            field = self.route_handler.parsed_data_field
+            found = all_problems(field.annotation, body, item) if field is not None else [item]
+            raise InvalidInput("The request does not have the expected shape.", errors=found) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidInput("The body cannot be read.", code="malformed-body", hint="Send JSON in UTF-8.") from error
 

@@ -67,6 +67,7 @@ PLUGIN: Final = """
             return [
                 Action(name="effect", summary="One effect.", run=effect, **kinds),
                 Action(name="single", summary="One effect, one at a time.", run=effect, at_once=1, **kinds),
+                Action(name="rated", summary="One effect, so many in a time.", run=effect, **kinds),
                 Action(name="many", summary="Put many.", run=many, **kinds),
             ]
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,10 @@ CONFIG: Final = """
 enabled = true
 [limits]
 enabled = false
+"""
+RATES: Final = """
+[jobs.rates]
+"probe.rated" = { starts = 5, seconds = 1.0 }
 """
 LEASE: Final = 6
 LOT: Final = 100
@@ -68,7 +73,7 @@ class EngineContract:
         folder = tmp_path_factory.mktemp("engine")
         install(folder / "site")
         database = f'[database]\nurl = "{world.database_url}"\n' if world.database_url else ""
-        config = f'{CONFIG}[jobs]\nengine = "{world.engine}"\nlease-seconds = {LEASE}\n{database}{world.config}'
+        config = f'{CONFIG}[jobs]\nengine = "{world.engine}"\nlease-seconds = {LEASE}\n{RATES}{database}{world.config}'
         fleet = Fleet(folder / "home", config, search=(folder / "site", *world.search), env=world.env)
         try:
             yield fleet
@@ -124,6 +129,16 @@ class EngineContract:
         fleet.wait_for(lambda: len(effects(fleet, 50_000, 200)) == 19)
         assert most_at_once(effects(fleet, 50_000, 4)) == 1
         assert 2 <= most_at_once(effects(fleet, 50_000, 200)) <= 5, "plugin-slots"
+
+    def test_rate__lets_so_many_begin_in_a_time(self, fleet: Fleet) -> None:
+        fleet.serve()
+        before = time.time()
+        put(fleet, "many", number=55_000, count=15, action="rated")
+        put(fleet, "many", number=55_100, count=5)
+        fleet.wait_for(lambda: len(effects(fleet, 55_100, 5)) == 5)
+        assert len(effects(fleet, 55_000, 15)) < 15, "what has no rate does not wait for what has"
+        fleet.wait_for(lambda: len(effects(fleet, 55_000, 15)) == 15)
+        assert max(one[2] for one in effects(fleet, 55_000, 15)) - before >= 2, "5 at once, and the others a fifth of a second apart"
 
     def test_plugin_without_room__does_not_keep_others_waiting(self, fleet: Fleet) -> None:
         fleet.serve()

@@ -23,7 +23,13 @@ from luminai.work.jobs import let_in, place, settle
 MAX_CRASHES: Final = 3
 """A job that ended its process so often is dead: the next one would end too."""
 _FREE: Final[dict[str, Any]] = {"token": None, "worker": None, "lease_until": None}
-_ASIDE: Final = {"state": "parked", "told_until": None}
+_ASIDE: Final = {
+    "state": "parked",
+    "told_until": None,
+    "error_code": "plugin-off",
+    "error": "Nothing that runs here has its action; `luminai plugins list` tells what is off, and why.",
+}
+_BACK: Final = {"state": "queued", "error_code": "", "error": ""}
 
 
 class _Tid(UserDefinedType[str]):
@@ -137,10 +143,14 @@ def unwanted(session: Session, worker: str) -> list[str]:
     return list(session.execute(select(jobs.c.id).where(mine)).scalars())
 
 
-def running_everywhere(session: Session) -> Counter[str]:
-    """Return how many jobs run in all processes, by the full name of their action; no other claim that asks begins any until this unit has ended."""
+def claim_alone(session: Session) -> None:
+    """Have no other claim that asks for this begin any job until this unit has ended."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(_ONE_AT_A_TIME)
+
+
+def running_everywhere(session: Session) -> Counter[str]:
+    """Return how many jobs run in all processes, by the full name of their action."""
     return Counter({f"{row.plugin}.{row.action}": row.count for row in session.execute(_RUNNING_OF)})
 
 
@@ -281,13 +291,13 @@ def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: b
 def park(session: Session, served: Sequence[str]) -> int:
     """Put aside what belongs to plugins that do not run here, and take back what does; return how many changed."""
     aside = update(jobs).where(_QUEUED, jobs.c.plugin.not_in(served)).values(**_ASIDE)
-    back = update(jobs).where(_PARKED, jobs.c.plugin.in_(served)).values(state="queued")
+    back = update(jobs).where(_PARKED, jobs.c.plugin.in_(served)).values(**_BACK)
     return _changed(session, aside) + _changed(session, back)
 
 
 def put_aside(session: Session, job: Claimed) -> None:
     """Park a claimed job whose action is not there any more."""
-    values = {"state": "parked", **_FREE, "attempts": job.attempt - 1}
+    values = {**_ASIDE, **_FREE, "attempts": job.attempt - 1}
     session.execute(update(jobs).where(jobs.c.id == job.id, jobs.c.token == job.token).values(**values))
 
 

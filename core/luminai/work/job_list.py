@@ -31,8 +31,8 @@ class JobInfo(Struct, frozen=True, kw_only=True):
     Attributes:
         action: The full name.
         subject: In whose name it works: a person's id, or ``hub``.
-        state: scheduled, waiting (behind another of its key), queued, running, retrying, parked (its plugin does not run), succeeded, dead,
-            cancelled, expired, skipped, discarded.
+        state: scheduled, waiting (behind another of its key), queued, running, retrying, parked (its plugin does not run, as ``error`` says),
+            succeeded, dead, cancelled, expired, skipped, discarded.
         done: How far it is, of ``total``; both 0 while it says nothing.
     """
 
@@ -75,6 +75,13 @@ class AttemptInfo(Struct, frozen=True, kw_only=True):
     milliseconds: int
     error_code: str
     error: str
+
+
+class OtherInput(Struct, frozen=True):
+    """What a job is given instead of its input: checked JSON, and the key of its concurrency rule that follows from it."""
+
+    raw: bytes
+    same: str | None
 
 
 class JobList:
@@ -132,8 +139,8 @@ class JobList:
 
         return await self._change(job_id, subject, by, "job.cancel", change)
 
-    async def retry(self, job_id: str, *, by: Actor, given: bytes | None = None) -> JobInfo:
-        """Have a job that ended badly run again, with all its attempts before it, and with another input if ``given``.
+    async def retry(self, job_id: str, *, by: Actor, other: OtherInput | None = None) -> JobInfo:
+        """Have a job that ended badly run again, with all its attempts before it, and with another input if one is given.
 
         Raises:
             NotFound: there is none.
@@ -144,9 +151,10 @@ class JobList:
         def change(session: Session, row: Any) -> None:
             if row.state not in REQUEUED:
                 raise Conflict(f"The job is {row.state}.", code="job-not-dead", hint="Only jobs that are dead, cancelled or expired run again.")
-            if given is None and event_of(row.trigger) is None and self._opened(session, row, "input") is None:
+            if other is None and event_of(row.trigger) is None and self._opened(session, row, "input") is None:
                 raise Conflict("Its input cannot be read any more.", code="job-input-gone", hint="The person whose it was is erased.")
-            if row.same is not None and _is_busy(session, row):
+            same = row.same if other is None else other.same
+            if same is not None and _is_busy(session, row, same):
                 raise Conflict("Another job of its key is under way.", code="job-key-busy", hint="Wait for it, or cancel it.")
             values = {
                 "state": "queued",
@@ -157,11 +165,12 @@ class JobList:
                 "run_at": self._clock.now(),
             }
             values |= {"settled_at": None, "expires_at": None, "error": "", "error_code": "", "done": 0, "total": 0, "note": ""}
-            if given is not None:
-                values["input"] = self._vault.seal(session, subject=row.subject, place=place(job_id, "input"), value=given)
+            if other is not None:
+                values["same"] = other.same
+                values["input"] = self._vault.seal(session, subject=row.subject, place=place(job_id, "input"), value=other.raw)
             session.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
 
-        return await self._change(job_id, None, by, "job.retry" if given is None else "job.edit", change)
+        return await self._change(job_id, None, by, "job.retry" if other is None else "job.edit", change)
 
     async def discard(self, job_id: str, *, by: Actor) -> JobInfo:
         """Give a job up that ended badly; its input is deleted. Raises as ``retry`` does."""
@@ -221,6 +230,6 @@ def _row(session: Session, job_id: str, subject: str | None) -> Any:
     return row
 
 
-def _is_busy(session: Session, row: Any) -> bool:
-    same = (jobs.c.plugin == row.plugin) & (jobs.c.action == row.action) & (jobs.c.same == row.same)
-    return session.execute(select(jobs.c.id).where(same, jobs.c.state.in_(LIVE)).limit(1)).first() is not None
+def _is_busy(session: Session, row: Any, same: str) -> bool:
+    of_key = (jobs.c.plugin == row.plugin) & (jobs.c.action == row.action) & (jobs.c.same == same)
+    return session.execute(select(jobs.c.id).where(of_key, jobs.c.state.in_(LIVE)).limit(1)).first() is not None

@@ -23,7 +23,7 @@ OWN_KINDS: Final = frozenset({"closed", "dropped", "gap", "joined", "reconnect",
 _PART: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _PARAMETER: Final = re.compile(r"\{([a-z][a-z0-9_]{0,39})\}")
 _VALUE: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_KIND: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 class Place(Struct, frozen=True, eq=False):
@@ -56,7 +56,7 @@ class Declared:
         for kind, given in channel.kinds.items():
             type_: Any = given
             if _KIND.fullmatch(kind) is None or kind in OWN_KINDS:
-                raise _bad(f"{kind[:80]!r} is no kind of message", f"Use small letters, digits and dashes; not {', '.join(sorted(OWN_KINDS))}.")
+                raise _bad(f"{kind[:80]!r} is no kind of message", f"Use small letters, digits, - and _; not {', '.join(sorted(OWN_KINDS))}.")
             if not (isinstance(type_, type) and issubclass(type_, Struct)):
                 raise _bad(f"the data of {channel.name}'s {kind} is no Struct", "Name the data's msgspec Struct.")
         self._decoders: dict[str, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(type_) for kind, type_ in channel.kinds.items()}

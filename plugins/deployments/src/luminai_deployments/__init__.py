@@ -1,0 +1,1 @@
+"""Deployments, told to those who watch."""
