@@ -173,6 +173,13 @@ funding = ["quota"]
 quotas = { films = { day = 2, month = 3 } }
 
 [[plans]]
+id = "mixed"
+title = "Quota, then credits"
+models = ["*/small"]
+funding = ["quota", "admin"]
+quotas = { films = { day = 4 } }
+
+[[plans]]
 id = "pro"
 title = "Pro"
 extends = "payg"
