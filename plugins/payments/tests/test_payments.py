@@ -418,12 +418,6 @@ def test_payment_made_elsewhere__is_an_incident_and_no_money_of_anybody() -> Non
     in_shop(work)
 
 
-def test_command__lists_refunds_and_repairs(tmp_path: Any) -> None:
-    from luminai_payments.commands import payments
-
-    assert sorted(payments.commands) == ["list", "reconcile", "refund", "repair"]
-
-
 def test_bank_return__during_a_refund_whose_answer_was_lost__takes_back_the_rest_only() -> None:
     async def work(shop: Shop) -> None:
         paid = await shop.charge(method="card_refund_lost")
