@@ -120,6 +120,16 @@ def test_decline__is_an_outcome_and_stays_the_same_for_its_key(tmp_path: Path, m
     on_stripe(tmp_path, work)
 
 
+def test_payer__who_is_not_there__need_not_confirm_or_is_declined(tmp_path: Path) -> None:
+    async def work(provider: Any, _: StripeTwin, __: Any) -> None:
+        paid = await provider.authorize(pay(off_session=True), key="a")
+        assert paid.status is PaymentStatus.CAPTURED
+        declined = await provider.authorize(pay("pm_card_threeDSecure2Required", off_session=True), key="b")
+        assert (declined.status, declined.code) == (PaymentStatus.FAILED, "authentication_required")
+
+    on_stripe(tmp_path, work)
+
+
 @pytest.mark.shows("PX-87")
 def test_transactions__show_in_the_hubs_metrics(tmp_path: Path) -> None:
     async def work(provider: Any, _: StripeTwin, hub: Any) -> None:

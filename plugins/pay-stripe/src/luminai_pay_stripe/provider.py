@@ -105,6 +105,7 @@ class StripeProvider:
         ask |= {"customer": request.party} if request.party else {}
         if request.method:
             ask |= {"payment_method": await self._method(request.method), "confirm": True}
+            ask |= {"off_session": True} if request.off_session else {}
         if request.return_url and request.method:
             ask["return_url"] = request.return_url
         try:

@@ -66,10 +66,15 @@ class Refund(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewMethod(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Store a method at a provider. Card numbers go to the provider's own form, never here."""
+    """Store a method at a provider. Card numbers go to the provider's own form, never here.
+
+    Attributes:
+        renews: It may be charged for what becomes due, such as the next month of a plan; taking the method away ends that. Of several the newest is.
+    """
 
     provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=40)] = ""
     kind: Kind = "card"
+    renews: bool = False
 
 
 class ActionView(Struct, frozen=True):
@@ -117,6 +122,7 @@ class MethodView(Struct, frozen=True, kw_only=True):
     id: str
     provider: str
     kind: str
+    renews: bool
     created_at: datetime
     action: ActionView | None = None
 
