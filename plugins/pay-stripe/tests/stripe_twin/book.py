@@ -357,6 +357,12 @@ class Book:
         self.event("customer.subscription.updated", found)
         return found
 
+    def unpaid(self, ref: str) -> None:
+        """Let the payment of a subscription's next period fail."""
+        found = self.find("subscription", ref)
+        found["status"] = "past_due"
+        self.event("customer.subscription.updated", found)
+
     def end_subscription(self, ref: str) -> dict[str, Any]:
         found = self.find("subscription", ref)
         if found["status"] == "canceled":
