@@ -254,6 +254,7 @@ price = { minor = 400010, asset = "EUR" }
 """
 
 
+@pytest.mark.shows("TL-70")
 @pytest.mark.parametrize(("plan", "code"), [("declined", "declined"), ("confirmed", "authentication_required")])
 def test_month__that_the_bank_declines__is_tried_four_times_and_then_the_plan_ends(mall: Mall, ann: Person, plan: str, code: str) -> None:
     mall.shop.ask("POST", "/api/credits/manage/products", json={"toml": SLOW})

@@ -93,8 +93,8 @@ class SandboxProvider:
         return await self._effect(key, ("party", party), str, effect)
 
     async def onboarding(self, party_ref: str, return_url: str) -> ClientAction:
-        """Say where an account would be set up; nothing has to be done there."""
-        await self._read(lambda book: book.party(party_ref, "account"))
+        """Say where an account would be set up, or a customer look after methods; nothing has to be done there."""
+        await self._read(lambda book: book.party(party_ref, "account" if party_ref.startswith("sbacc") else "customer"))
         return ClientAction("redirect", return_url)
 
     async def setup_method(self, party_ref: str, *, key: str) -> MethodSetup:

@@ -11,7 +11,8 @@ from luminai import NotFound, Party, PaymentError, PluginContext, Unavailable, U
 from luminai_payments.config import PaymentsConfig
 from luminai_payments.models import methods, parties
 from luminai_payments.routing import provider_named
-from luminai_payments.schemas import ActionView, MethodView, NewMethod
+from luminai_payments.schemas import ActionView, MethodView, NewMethod, PortalAsk
+from luminai_payments.store import shown
 
 PREFIX = "pmt_"
 
@@ -41,7 +42,7 @@ class Methods:
             session.execute(insert(methods).values(**row, renews=ask.renews, created_at=now))
 
         await mine.write(unit)
-        action = ActionView(setup.action.kind, setup.action.url) if setup.action else None
+        action = shown(setup.action) if setup.action else None
         return MethodView(id=method_id, provider=provider.name, kind=ask.kind, renews=ask.renews, created_at=now, action=action)
 
     async def page(self, subject: str, limit: int, before: str | None) -> list[MethodView]:
@@ -73,6 +74,18 @@ class Methods:
         provider = provider_named(self._ctx, name)
         await _asked(lambda: provider.detach_method(token, key=f"{method_id}:detach"))
         await mine.write(lambda session: session.execute(delete(methods).where(methods.c.id == method_id, methods.c.subject == subject)))
+
+    async def portal(self, subject: str, ask: PortalAsk) -> ActionView:
+        """Return where a person looks after methods and bills at a provider; the address holds for some minutes.
+
+        Raises:
+            Unprocessable: unknown provider, or it has no such pages (code ``payments.refused``).
+            Unavailable: it does not answer.
+        """
+        provider = provider_named(self._ctx, ask.provider or self._config.providers[0])
+        party = await self._party(subject, provider)
+        action = await _asked(lambda: provider.onboarding(party, ask.return_url))
+        return shown(action)
 
     async def provider_of(self, subject: str, method: str) -> str:
         """Return the provider that keeps a stored method, "" for a token that is none of them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,9 @@ from luminai import (
     AuditEntry,
     AuthorizeRequest,
     Conflict,
+    HubError,
     Money,
+    PaymentError,
     PaymentProvider,
     PaymentResult,
     PaymentStatus,
@@ -166,7 +169,15 @@ class Payments:
         Raises:
             NotFound: there is none (code ``payments.not-found``).
         """
-        return store.view(await self._db.read(lambda session: store.find(session, payment_id, subject)))
+        row = await self._db.read(lambda session: store.find(session, payment_id, subject))
+        found = store.view(row)
+        if found.action is None or found.action.url:
+            return found
+        try:  # what the provider's own form needs is kept nowhere
+            action = (await provider_named(self._ctx, row.provider).query(row.ref)).action
+        except (PaymentError, HubError):
+            return found
+        return replace(found, action=store.shown(action) if action else None)
 
     async def _price(self, subject: str, ask: Checkout) -> Money:
         wanted = OfferAsk(purpose=ask.purpose, product=ask.product, subject=subject, asset=ask.asset)
@@ -245,10 +256,13 @@ class Payments:
         is_asked_for: bool = True,
     ) -> OwnedPaymentView:
         """Ask the provider and return the payment; a payment that was refused when it was opened is an answer and no error."""
-        refused = await self.effects.run(operation["id"], operation["kind"], call)
-        if is_asked_for and (not is_opening or (refused is not None and refused.retry_after is not None)):
-            raise_refused(refused)
-        return store.owned_view(await self._db.read(lambda session: store.find(session, payment_id)))
+        told = await self.effects.run(operation["id"], operation["kind"], call)
+        if isinstance(told, PaymentError) and is_asked_for and (not is_opening or told.retry_after is not None):
+            raise_refused(told)
+        found = store.owned_view(await self._db.read(lambda session: store.find(session, payment_id)))
+        if found.action is not None and isinstance(told, PaymentResult) and told.action is not None:
+            return replace(found, action=store.shown(told.action))
+        return found
 
 
 def _request(payment: Any, token: str, party: str, return_url: str, *, off_session: bool = False) -> AuthorizeRequest:
