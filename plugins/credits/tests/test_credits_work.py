@@ -326,6 +326,8 @@ def test_price__added_later__holds_from_its_start_and_past_work_keeps_its_own(sh
     shop.ask("POST", "/api/credits/manage/prices", expect=201, json={"product": "studio", "price": price | {"amount": 4, "start": start}})
     shop.ask("POST", "/api/credits/manage/prices", expect=422, json={"product": "studio", "price": price | {"amount": 5, "start": start}})
     shop.skip(seconds=1)
+    for wrong in ({"amount": -1}, {"per": {"pages": {"amount": -1}}}, {"options": {"hd": -1}}, {"amount": 0.5}, {"discounts": [{"percent": 101}]}):
+        shop.ask("POST", "/api/credits/manage/prices", expect=400, json={"product": "studio", "price": price | wrong})
     shop.ask("POST", "/api/credits/manage/prices", expect=201, json={"product": "studio", "price": price | {"amount": 7}})
 
     ann.work("settle", "one")
