@@ -46,8 +46,13 @@ class Renewals:
         Raises:
             Unavailable: the provider does not run; the event comes again.
         """
-        due, subject = msgspec.convert(event.payload, Due), event.subject
-        method = await self._payments.methods.for_renewals(subject)
+        subject = event.subject
+        try:
+            due = msgspec.convert(event.payload, Due)
+        except msgspec.ValidationError:
+            await self._pass_over(event, delivery, "not-for-sale")
+            return
+        method = await self._payments.methods.for_renewals(subject) if subject else None
         if method is None:
             await self._pass_over(event, delivery, "no-method")
             return
