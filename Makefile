@@ -109,6 +109,11 @@ run: $(STAMP) ## Serve the hub on 127.0.0.1 (LUMINAI_PORT, LUMINAI_DATA)
 test: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(SDKS_STAMP) $(ENGINES_STAMP) ## Run the tests (ARGS="-k name" for some)
 	@$(PYTEST) $(ON_ALL_CORES) $(ARGS)
 
+.PHONY: peers
+peers: $(STAMP) $(PEERS_STAMP) ## See what software of others says: localstripe, Beancount, an OpenID provider
+	@LUMINAI_REQUIRE_SERVICES=1 $(PYTEST) plugins/pay-stripe/tests/test_localstripe.py plugins/ledger/tests/test_ledger_upkeep.py::test_export__is_what_beancount_takes \
+		tests/cli/test_money_commands.py tests/identity/test_oidc.py $(ARGS)
+
 .PHONY: slow
 slow: $(STAMP) $(TEMPLATE_STAMP) $(PEERS_STAMP) $(SDKS_STAMP) $(ENGINES_STAMP) ## Run the long proofs
 	@$(PYTEST) -m slow $(ARGS)

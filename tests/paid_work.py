@@ -173,6 +173,13 @@ funding = ["quota"]
 quotas = { films = { day = 2, month = 3 } }
 
 [[plans]]
+id = "mixed"
+title = "Quota, then credits"
+models = ["*/small"]
+funding = ["quota", "admin"]
+quotas = { films = { day = 4 } }
+
+[[plans]]
 id = "pro"
 title = "Pro"
 extends = "payg"
@@ -320,10 +327,13 @@ def open_shop(
     more_config: Any = None,
     stand_in: bool = True,
     settings: Mapping[str, Any] | None = None,
+    studio: str = STUDIO,
+    provides: str = '["routes"]',
 ) -> Iterator[Shop]:
     """Start a hub with ledger, credits, studio, a stand-in that tells of payments as the plugin payments does, and ``more`` plugins.
 
-    ``runs`` False: credits need not come up. ``stand_in`` False: the plugin payments itself.
+    ``runs`` False: credits need not come up. ``stand_in`` False: the plugin payments itself. ``studio``: another plugin of that name, which
+    ``provides`` so much.
     """
     (folder / "packages").mkdir(parents=True, exist_ok=True)
     (folder / "product.toml").write_text(product)
@@ -332,9 +342,7 @@ def open_shop(
             patch.delitem(sys.modules, name)  # the real one, which another test loaded; it is put back at the end
         patch.syspath_prepend(str(folder / "packages"))
         factory = PluginFactory(folder / "packages")
-        made = [
-            factory.make("studio", STUDIO, manifest='[scopes]\n"studio:work" = "Work"\n'),
-        ]
+        made = [factory.make("studio", studio, provides=provides, manifest='[scopes]\n"studio:work" = "Work"\n')]
         if stand_in:
             made.append(factory.make("payments", PAYMENTS, provides='["routes", "event_types"]', manifest='[scopes]\n"payments:tell" = "Tell"\n'))
         known = [one for one in installed_plugins() if one.id != "payments" or not stand_in]

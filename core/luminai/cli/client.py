@@ -53,7 +53,7 @@ class HubClient:
 
     def lines(self, method: str, path: str, *, query: dict[str, Any] | None = None) -> Iterator[bytes]:
         """Yield the lines of a long answer as they come; one that breaks off is an error. Raises as ``request``."""
-        with self._send(method, path, None, query, {"Accept": "application/x-ndjson"}) as response:
+        with self._send(method, path, None, query, {"Accept": "application/x-ndjson, text/plain"}) as response:
             if response.status >= 400:
                 raise problem_error(response.status, response.read(MAX_BODY))
             try:

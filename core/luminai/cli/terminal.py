@@ -103,6 +103,10 @@ class HubTerminal:
                 return
         yield from _raise_problems(parse_events(_good(self._fall_back().events(method, path, body=body, query=query))))
 
+    def lines(self, method: str, path: str, *, query: dict[str, Any] | None = None) -> Iterator[bytes]:
+        """Yield the lines of a long answer as they come."""
+        yield from self.client.lines(method, path, query=query)
+
     def emit(self, data: Any, *, columns: Sequence[str] = ()) -> None:
         """Print the result."""
         options = self.options

@@ -79,7 +79,9 @@ class Party(Struct, frozen=True, kw_only=True):
 
 
 class AuthorizeRequest(Struct, frozen=True, kw_only=True):
-    """Money in. ``capture=True`` makes it a purchase; ``method`` is a provider token, never a card number."""
+    """Money in. ``capture=True`` makes it a purchase; ``method`` is a provider token, never a card number. ``off_session``: the payer is not there,
+    so that what they would have to confirm is a decline.
+    """
 
     amount: Money
     reference: str
@@ -88,6 +90,7 @@ class AuthorizeRequest(Struct, frozen=True, kw_only=True):
     capture: bool = False
     group: str = ""
     return_url: str = ""
+    off_session: bool = False
     meta: dict[str, str] = {}
 
 

@@ -19,9 +19,8 @@ class ServerEvent(Struct, frozen=True):
 class Terminal(Protocol):
     """The command's ``click`` object (``@click.pass_obj``). stdout is data, stderr is talk.
 
-    ``request`` and ``events`` go to the hub at ``--url`` with the key of ``LUMINAI_API_KEY`` or ``~/.luminai/config.toml``. When no hub
-    answers and ``offline`` is
-    True, the same request runs on a hub inside this process, which is said once on stderr.
+    ``request``, ``events`` and ``lines`` go to the hub at ``--url`` with the key of ``LUMINAI_API_KEY`` or ``~/.luminai/config.toml``. When no hub
+    answers and ``offline`` is True, the same request runs on a hub inside this process, which is said once on stderr.
     """
 
     is_tty: bool
@@ -38,6 +37,12 @@ class Terminal(Protocol):
         self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None, offline: bool = False
     ) -> Iterator[ServerEvent]:
         """Yield the events of a stream as they come. Raises as ``request``."""
+        ...
+
+    def lines(self, method: str, path: str, *, query: dict[str, Any] | None = None) -> Iterator[bytes]:
+        """Yield the lines of a long answer that is text, with their ends, as they come. Raises as ``request``; Unavailable (``answer-cut``) where it
+        breaks off.
+        """
         ...
 
     def emit(self, data: Any, *, columns: Sequence[str] = ()) -> None:

@@ -5,41 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
-from itertools import count
 from typing import Any
 
 import pytest
 from gateway_world import calls_of
+from paid_talk import ENDS, finished, model, talk, with_ten
 from paid_work import Person, Shop, open_shop
 
 from luminai import Actor, ChatMessage, ChatRequest, DeadlineExceeded, End, EndState, PaymentRequired, TextDelta, Unprocessable, Upstream, Usage
-from luminai.testing import Cut, Hang, ScriptedProvider
+from luminai.testing import Cut, Hang
 from luminai_ai_gateway import ChatCall, Gateway
 
-PRODUCT = """
-product = "talk"
-title = "Talk"
-unit = "TALK_CREDIT"
-unit-title = "Credits"
-start = 2020-01-01
-default-plan = "payg"
-
+PRODUCT = talk("""
 [[prices]]
 action = "ai-gateway.chat"
-per = { output_tokens = { amount = 1, each = 1000 } }
 amount = 2
+per = { output_tokens = { amount = 1, each = 1000 } }
 
 [[prices]]
 action = "ai-gateway.chat"
 model = "real*/*"
 per = { cost_micros = { amount = 1, each = 1000 } }
-
-[[plans]]
-id = "payg"
-title = "Pay as you go"
-"""
-USED = Usage(input_tokens=3, output_tokens=500, origin="reported")
-NAMES = count(1)
+""")
 
 
 @pytest.fixture(scope="module")
@@ -54,19 +41,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture
 def ann(shop: Shop) -> Person:
     """Return somebody with 10 credits."""
-    person = shop.person()
-    person.give(10, product="talk")
-    return person
-
-
-def model(shop: Shop, *steps: Any, name: str = "script") -> str:
-    own = f"{name}{next(NAMES)}"
-    shop.hub.provide("ai_providers", ScriptedProvider(steps, name=own))
-    return f"{own}/one"
-
-
-def finished(usage: Usage | None = USED) -> End:
-    return End(state=EndState.FINISHED, usage=usage)
+    return with_ten(shop)
 
 
 def gateway(shop: Shop) -> Gateway:
@@ -116,16 +91,7 @@ def test_call__that_ends_well__costs_what_it_used(shop: Shop, ann: Person, strea
 
 @pytest.mark.parametrize(
     ("steps", "end", "charged"),
-    [
-        (("half", End(state=EndState.LENGTH, usage=USED)), "length", ("settled", 3)),
-        (("torn", Cut()), "cut", ("released", 0)),
-        (("then", Hang()), "stalled", ("released", 0)),
-        (("no", End(state=EndState.FAILED)), "failed", ("released", 0)),
-        ((End(state=EndState.FILTERED),), "filtered", ("released", 0)),
-        (("begun", End(state=EndState.FILTERED, usage=USED)), "filtered", ("settled", 3)),
-        ((Cut(),), "failed", ("released", 0)),
-        ((Hang(),), "stalled", ("released", 0)),
-    ],
+    [*ENDS, ((Cut(),), "failed", ("released", 0)), ((Hang(),), "stalled", ("released", 0))],
 )
 def test_call__that_ends_otherwise__is_settled_or_free_by_its_end(shop: Shop, ann: Person, steps: Any, end: str, charged: Any) -> None:
     with suppress(Upstream, DeadlineExceeded):  # where nothing came

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -43,6 +44,18 @@ class Mall:
         found = self.shop.ask("POST", "/api/payments/checkouts", expect=expect, client=client, json=asked)
         self.shop.settle_jobs()
         return found
+
+    def stores(self, person: Person, **more: Any) -> str:
+        """Have somebody store a method, and return its id."""
+        client = self.shop.hub.client("payments:pay", subject=person.subject)
+        stored: str = self.shop.ask("POST", "/api/payments/methods", expect=201, client=client, json=more)["id"]
+        return stored
+
+    def paid(self, person: Person) -> list[tuple[str, str]]:
+        """Status and code of somebody's payments, oldest first."""
+        client = self.shop.hub.client("payments:read", subject=person.subject)
+        found = self.shop.ask("GET", "/api/payments/history", client=client)["items"]
+        return [(one["status"], one["code"]) for one in reversed(found)]
 
     def refund(self, payment: Any, amount: int | None = None) -> None:
         self.shop.ask("POST", "/api/payments/refund", json={"payment": payment["id"], "amount": amount})
@@ -174,3 +187,105 @@ def test_plan__that_is_paid__begins_and_ends_when_its_payment_goes_back(mall: Ma
 @pytest.mark.parametrize("product", ["studio/none", "nobody/small", "studio", "studio/pro"])
 def test_checkout__of_what_is_not_sold_to_the_person__is_422(mall: Mall, ann: Person, product: str) -> None:
     assert mall.buy(ann, product, expect=422)["code"] == "payments.no-offer"
+
+
+def month_over(mall: Mall, person: Person, plan: str, product: str = "studio") -> None:
+    """Let somebody have a plan whose month is over, and do what the clock brings then."""
+    mall.shop.ask("POST", "/api/credits/manage/plans", json={"subject": person.subject, "product": product, "plan": plan, "months": 1})
+    ends = datetime.fromisoformat(mall.wallet(person, product)["renews_at"])
+    mall.shop.skip(seconds=(ends - mall.shop.clock.now()).total_seconds() + 1)
+    mall.shop.upkeep()
+
+
+def test_month__that_is_over__is_paid_by_the_method_that_was_given_for_it(mall: Mall, ann: Person) -> None:
+    mall.stores(ann, renews=True)
+    mall.stores(ann)
+    month_over(mall, ann, "pro")
+
+    assert mall.paid(ann) == [("captured", "")]
+    assert (ann.wallet["plan"], ann.wallet["state"], ann.has) == ("pro", "active", (100, 0))
+    mall.shop.upkeep()
+    assert len(mall.paid(ann)) == 1
+    mall.shop.skip(days=31)
+    mall.shop.upkeep()
+    assert mall.paid(ann) == [("captured", "")] * 2
+    assert ann.wallet["state"] == "active"
+
+
+def test_month__that_is_over__is_left_to_the_person_who_gave_no_method_for_it_or_left(mall: Mall, ann: Person) -> None:
+    mall.stores(ann)
+    month_over(mall, ann, "pro")
+    assert (mall.paid(ann), ann.wallet["state"]) == ([], "past_due")
+
+    ended = ann.ask("DELETE", "/api/credits/plans/studio")
+    assert (ended["plan"], ended["state"]) == ("payg", "active")
+    mall.stores(ann, renews=True)
+    mall.shop.skip(days=1)
+    mall.shop.upkeep()
+    assert mall.paid(ann) == []
+
+
+SLOW = """
+product = "slow"
+title = "Slow"
+unit = "SLOW_CREDIT"
+unit-title = "Slow credits"
+start = 2020-01-01
+default-plan = "free"
+
+[[plans]]
+id = "free"
+title = "Free"
+
+[[plans]]
+id = "declined"
+title = "At an amount that the sandbox declines"
+price = { minor = 400001, asset = "EUR" }
+
+[[plans]]
+id = "lost"
+title = "At an amount whose answer the sandbox loses"
+price = { minor = 400011, asset = "EUR" }
+
+[[plans]]
+id = "confirmed"
+title = "At an amount that the payer has to confirm"
+price = { minor = 400010, asset = "EUR" }
+"""
+
+
+@pytest.mark.shows("TL-70")
+@pytest.mark.parametrize(("plan", "code"), [("declined", "declined"), ("confirmed", "authentication_required")])
+def test_month__that_the_bank_declines__is_tried_four_times_and_then_the_plan_ends(mall: Mall, ann: Person, plan: str, code: str) -> None:
+    mall.shop.ask("POST", "/api/credits/manage/products", json={"toml": SLOW})
+    mall.stores(ann, renews=True)
+    month_over(mall, ann, plan, "slow")
+    for _ in range(8):
+        mall.shop.skip(days=1)
+        mall.shop.upkeep()
+
+    assert mall.paid(ann) == [("failed", code)] * 4
+    assert mall.wallet(ann, "slow")["plan"] == "free"
+
+
+def test_month__whose_payment_is_not_known__is_not_paid_a_second_time(mall: Mall, ann: Person) -> None:
+    mall.shop.ask("POST", "/api/credits/manage/products", json={"toml": SLOW})
+    mall.stores(ann, renews=True)
+    listed = mall.shop.ask("GET", "/api/admin/schedules?limit=100")["items"]
+    asking = [one["id"] for one in listed if one["action"] in ("payments.repair", "payments.reconcile")]
+    assert len(asking) == 2
+    for schedule in asking:  # or it is known before it is due again
+        mall.shop.ask("POST", f"/api/schedules/{schedule}/pause", json={"reason": "test"})
+    month_over(mall, ann, "lost", "slow")
+    assert mall.paid(ann) == [("unknown", "")]
+    mall.shop.skip(days=2)
+    mall.shop.upkeep()
+    assert mall.paid(ann) == [("unknown", "")]
+
+    for schedule in asking:
+        mall.shop.ask("POST", f"/api/schedules/{schedule}/resume")
+    mall.shop.ask("POST", "/api/payments/admin/repair")
+    mall.shop.settle_jobs()
+
+    assert mall.paid(ann) == [("captured", "")]
+    assert (mall.wallet(ann, "slow")["plan"], mall.wallet(ann, "slow")["state"]) == ("lost", "active")

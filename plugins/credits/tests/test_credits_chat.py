@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from paid_talk import ENDS, finished, model, talk, with_ten
 from paid_work import Person, Shop, open_shop
 from sqlalchemy import text
 
 from luminai import AIError, AIErrorKind, End, EndState, TextDelta, Usage
-from luminai.testing import Cut, Hang, ScriptedProvider, Wait
+from luminai.testing import Hang, Wait
 
-PRODUCT = """
-product = "talk"
-title = "Talk"
-unit = "TALK_CREDIT"
-unit-title = "Credits"
-start = 2020-01-01
-default-plan = "payg"
-
+PRODUCT = talk("""
 [[prices]]
 action = "chat.turn"
 amount = 2
@@ -33,13 +26,7 @@ per = { output_tokens = { amount = 1, each = 1000 } }
 action = "chat.turn"
 model = "flat*/*"
 amount = 2
-
-[[plans]]
-id = "payg"
-title = "Pay as you go"
-"""
-USED = Usage(input_tokens=3, output_tokens=500, origin="reported")
-NAMES = count(1)
+""")
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +44,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture
 def ann(shop: Shop) -> Person:
     """Return somebody with 10 credits."""
-    person = shop.person()
-    person.give(10, product="talk")
-    return person
-
-
-def model(shop: Shop, *steps: Any, name: str = "script") -> str:
-    """Offer a provider that answers so, and return the name of its model."""
-    own = f"{name}{next(NAMES)}"
-    shop.hub.provide("ai_providers", ScriptedProvider(steps, name=own))
-    return f"{own}/one"
-
-
-def finished(usage: Usage | None = USED) -> End:
-    return End(state=EndState.FINISHED, usage=usage)
+    return with_ten(shop)
 
 
 @pytest.mark.shows("LK-47")
@@ -86,12 +60,7 @@ def test_turn__that_ends_well__costs_what_it_used_and_writes_one_row(shop: Shop,
 @pytest.mark.parametrize(
     ("steps", "status", "end", "charged"),
     [
-        (("half", End(state=EndState.LENGTH, usage=USED)), 200, "length", ("settled", 3)),
-        (("torn", Cut()), 200, "cut", ("released", 0)),
-        (("then", Hang()), 200, "stalled", ("released", 0)),
-        (("no", End(state=EndState.FAILED)), 200, "failed", ("released", 0)),
-        ((End(state=EndState.FILTERED),), 200, "filtered", ("released", 0)),
-        (("begun", End(state=EndState.FILTERED, usage=USED)), 200, "filtered", ("settled", 3)),
+        *((steps, 200, end, charged) for steps, end, charged in ENDS),
         ((AIError(AIErrorKind.UPSTREAM, "broken"),), 502, "chat.provider-upstream", ("released", 0)),
         ((AIError(AIErrorKind.RATE, "full"),), 429, "chat.provider-rate", ("released", 0)),
     ],

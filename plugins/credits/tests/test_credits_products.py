@@ -121,9 +121,10 @@ def of(person: Person, product: str) -> Any:
     return next(one for one in person.ask("GET", "/api/credits/balance") if one["product"] == product)
 
 
-@pytest.mark.shows("PX-D3", "PX-D4")
+@pytest.mark.shows("PX-D3", "PX-D4", "PX-37")
 def test_phoenix__starts_at_100_of_100_and_packs_raise_both(shop: Shop, ann: Person) -> None:
-    assert (of(ann, "phoenix")["available"], of(ann, "phoenix")["maximum"]) == (100, 100)
+    energy = of(ann, "phoenix")
+    assert (energy["available"], energy["maximum"], energy["plan"], energy["unit"]) == (100, 100, "free", "PHX_ENERGY")
     packs = {pack["id"]: (pack["price"], pack["amount"]) for pack in shop.ask("GET", "/api/credits/products/phoenix")["packs"]}
     eur = {name: ({"minor": minor, "asset": "EUR"}, amount) for name, minor, amount in PACKS}
     assert packs == eur

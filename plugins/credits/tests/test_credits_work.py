@@ -180,6 +180,32 @@ def test_calls__two_hundred_at_once_on_a_budget_for_ten__ten_are_charged(shop: S
     assert ann.has == (0, 0)
 
 
+def test_calls__at_once_on_a_quota_and_a_wallet__spend_both_to_the_end_and_no_further(shop: Shop, ann: Person) -> None:
+    """Two clients of one person: four films are in the quota, and three can be paid for; everything else is refused with both reasons."""
+    ann.plan("mixed")
+    ann.give(19)
+
+    async def one(number: int) -> tuple[int, str, bool]:
+        body = {"do": "hold", "key": f"{ann.subject}:{number}", "action": "studio.film"}
+        held = await ann.client.request("POST", "/api/studio/work", json=body)
+        if held.status == 200:
+            assert (await ann.client.request("POST", "/api/studio/work", json=body | {"do": "settle"})).status == 200
+            return 200, "", False
+        return held.status, held.json()["code"], "quota_resets_at" in held.json()["facts"]
+
+    async def client(first: int) -> list[Any]:
+        return await asyncio.gather(*(one(number) for number in range(first, 60, 2)))
+
+    async def both() -> list[Any]:
+        async with asyncio.timeout(60):
+            return [answer for answers in await asyncio.gather(client(0), client(1)) for answer in answers]
+
+    assert Counter(shop.run(both())) == {(200, "", False): 7, (402, "credits.short", True): 53}
+    assert Counter((row["funding"], row["amount"]) for row in ann.usage) == {("quota", 0): 4, ("credits", 5): 3}
+    assert ann.has == (4, 0)
+    assert [(one["allowance"], one["used"]) for one in ann.wallet["quotas"]] == [(4, 4)]
+
+
 def test_spending__goes_by_priority_then_earliest_end_then_age(shop: Shop, ann: Person) -> None:
     now = shop.clock.now()
     later, soon = (now.replace(year=now.year + years).isoformat() for years in (2, 1))
@@ -300,6 +326,8 @@ def test_price__added_later__holds_from_its_start_and_past_work_keeps_its_own(sh
     shop.ask("POST", "/api/credits/manage/prices", expect=201, json={"product": "studio", "price": price | {"amount": 4, "start": start}})
     shop.ask("POST", "/api/credits/manage/prices", expect=422, json={"product": "studio", "price": price | {"amount": 5, "start": start}})
     shop.skip(seconds=1)
+    for wrong in ({"amount": -1}, {"per": {"pages": {"amount": -1}}}, {"options": {"hd": -1}}, {"amount": 0.5}, {"discounts": [{"percent": 101}]}):
+        shop.ask("POST", "/api/credits/manage/prices", expect=400, json={"product": "studio", "price": price | wrong})
     shop.ask("POST", "/api/credits/manage/prices", expect=201, json={"product": "studio", "price": price | {"amount": 7}})
 
     ann.work("settle", "one")

@@ -1,15 +1,9 @@
-"""The books over HTTP and on the command line: operators', and everybody's own."""
+"""The books over HTTP: operators', and everybody's own."""
 
 import asyncio
-import json
 from typing import Any
 
-import pytest
-from click.testing import CliRunner
 from ledger_bank import Bank, bank
-
-from luminai.testing.pytest_plugin import RunningHub
-from luminai_ledger.commands import ledger as command
 
 OPERATOR = ("ledger:read", "ledger:audit", "ledger:manage")
 
@@ -144,46 +138,3 @@ def test_lists__come_in_pages() -> None:
             assert len(await walk("/assets?", "code")) == len(made.ledger.assets)
 
     asyncio.run(test())
-
-
-class Terminal:
-    """Stands for the command's terminal; requests go to the hub of the test."""
-
-    is_tty = False
-
-    def __init__(self, hub: RunningHub) -> None:
-        self.hub = hub
-        self.said: list[Any] = []
-
-    def request(self, method: str, path: str, *, query: dict[str, Any] | None = None, **more: Any) -> Any:
-        from urllib.parse import urlencode
-
-        answer = self.hub.request(method, f"{path}?{urlencode(query or {})}", scopes=("ledger:*", "hub:*"))
-        assert answer.status == 200, answer.body
-        return answer.json() if answer.headers.get("content-type", "").startswith("application/json") else answer.body.decode()
-
-    def emit(self, data: Any, *, columns: Any = ()) -> None:
-        self.said.append(json.loads(json.dumps(data)))
-
-    def write(self, text: str) -> None:
-        self.said.append(text)
-
-
-@pytest.mark.luminai("ledger")
-def test_command__lists_checks_and_exports(luminai_hub: RunningHub) -> None:
-    made = Bank(luminai_hub.hub)
-    made.clearing = luminai_hub.run(made.open("clearing", guard=0))  # type: ignore[arg-type]
-    wallet = luminai_hub.run(made.wallet("wallet", 100, owner="user_ann"))
-    terminal = Terminal(luminai_hub)
-
-    def run(*arguments: str) -> Any:
-        result = CliRunner().invoke(command, arguments, obj=terminal)
-        assert result.exit_code == 0, result.output
-        return terminal.said[-1]
-
-    assert run("verify")["seal_in_audit_log"] == "none yet"
-    assert run("reconcile")["report"]["verification"]["count"] == 0
-    assert run("verify")["seal_in_audit_log"] == "found"
-    assert [one["id"] for one in run("accounts", "--owner", "user_ann")] == [wallet]
-    assert [one["amount"] for one in run("statement", wallet)] == [100]
-    assert "1.00 EUR" in run("export")

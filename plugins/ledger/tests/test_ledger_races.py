@@ -62,6 +62,31 @@ def test_races__crossing_transfers_do_not_wait_in_a_circle(count: int) -> None:
     asyncio.run(test())
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["group", "single"])
+def test_races__a_limit_and_a_wallet_in_one_journal__neither_is_overstepped_nor_waited_for_in_a_circle(together: bool) -> None:
+    """A limit is an account that was filled with what may be used. Half of the callers name it first, half of them last."""
+    callers = 80
+
+    async def test() -> None:
+        async with bank() as made:
+            limit, ann, bob = await made.wallet("limit", 40), await made.wallet("ann", 15), await made.wallet("bob", 100)
+
+            def spend(number: int) -> Journal:
+                wallet = ann if number % 2 else bob
+                legs = (made.hold(limit, made.clearing, 1), made.transfer(wallet, made.clearing, 1))
+                return made.journal(f"s{number}", *(legs if number % 4 < 2 else legs[::-1]))
+
+            assert await each(made, [spend(number) for number in range(callers)], together=together) == {Result.OK: 40, Result.INSUFFICIENT: 40}
+            left = [(await made.balance(account)).available for account in (limit, ann, bob)]
+            assert (left[0], sum(left)) == (0, 75)
+            assert left[1] >= 0
+            (refused,) = await made.apply(made.journal("one more", made.transfer(ann, made.clearing, 1), made.hold(limit, made.clearing, 1)))
+            assert (refused.result, refused.account) == (Result.INSUFFICIENT, limit if left[1] else ann)
+            assert (await made.verify()).count == 0
+
+    asyncio.run(test())
+
+
 def test_submit__a_caller_that_leaves_hinders_nobody() -> None:
     async def test() -> None:
         async with bank() as made:

@@ -35,7 +35,7 @@ async def stripe_hub(url: str, folder: Path, *others: str, **more: Any) -> Async
         "webhook-secrets": [f"file:{folder / 'hook'}", f"file:{folder / 'old'}"],
         "assets": ["EUR", "USD", "JPY", "BHD", "ISK"],
     }
-    approve = ["secrets", "outbound:api.stripe.com", f"outbound:{url.removeprefix('http://')}"]
+    approve = ["secrets", "webhooks", "outbound:api.stripe.com", f"outbound:{url.removeprefix('http://')}"]
     given = {"pay-stripe": config} | more.pop("config", {})
     settings = {"plugins": {"pay-stripe": {"approve": approve}}}
     async with running_hub("pay-stripe", *others, config=given, settings=settings, folder=folder, **more) as hub:
@@ -116,6 +116,16 @@ def test_decline__is_an_outcome_and_stays_the_same_for_its_key(tmp_path: Path, m
         first = await provider.authorize(pay(method), key="a")
         assert (first.status, first.code, first.captured) == (PaymentStatus.FAILED, code, 0)
         assert (await provider.authorize(pay(method), key="a")).ref == first.ref
+
+    on_stripe(tmp_path, work)
+
+
+def test_payer__who_is_not_there__need_not_confirm_or_is_declined(tmp_path: Path) -> None:
+    async def work(provider: Any, _: StripeTwin, __: Any) -> None:
+        paid = await provider.authorize(pay(off_session=True), key="a")
+        assert paid.status is PaymentStatus.CAPTURED
+        declined = await provider.authorize(pay("pm_card_threeDSecure2Required", off_session=True), key="b")
+        assert (declined.status, declined.code) == (PaymentStatus.FAILED, "authentication_required")
 
     on_stripe(tmp_path, work)
 
@@ -270,25 +280,6 @@ def test_verify__takes_what_the_sdk_signs__by_any_secret_that_holds(tmp_path: Pa
             with pytest.raises(PaymentError) as bad:
                 provider.verify(odd, {"stripe-signature": twin.sign(odd, now.timestamp())}, now)
             assert bad.value.definite
-
-    on_stripe(tmp_path, work)
-
-
-def test_billing__subscribes_changes_cancels_and_opens_the_portal(tmp_path: Path) -> None:
-    from luminai_pay_stripe import StripeBilling
-
-    async def work(provider: Any, twin: StripeTwin, hub: Any) -> None:
-        billing = StripeBilling(provider._api)
-        customer = await provider.ensure_party(Party(reference="p-1"), key="p")
-        small, big = [twin.book.new("price", "price", currency="eur", unit_amount=amount)["id"] for amount in (900, 1900)]
-        made = await billing.subscribe(customer, small, key="s")
-        assert (made.status, made.price, (await billing.subscribe(customer, small, key="s")).ref) == ("active", small, made.ref)
-        assert await refused(billing.subscribe("cus_none", small, key="s2")) == "not-found"
-        assert (await billing.change(made.ref, big, key="c")).price == big
-        assert (await billing.cancel(made.ref, key="x")).ends_with_period
-        assert (await billing.cancel(made.ref, key="y", at_once=True)).status == "canceled"
-        assert (await billing.find(made.ref)).status == "canceled"
-        assert (await billing.portal(customer, "https://hub.example/")).endswith(customer)
 
     on_stripe(tmp_path, work)
 

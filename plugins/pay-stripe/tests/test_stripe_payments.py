@@ -57,11 +57,11 @@ class Shop:
         return int(await self.hub.hub.database.read(lambda session: session.execute(query).scalar_one()))
 
 
-def in_shop(folder: Path, work: Any) -> None:
+def in_shop(folder: Path, work: Any, *others: str, **more: Any) -> None:
     async def main(twin: StripeTwin) -> None:
         clock = FrozenClock()
-        config = {"payments": {"providers": ["stripe"]}}
-        async with stripe_hub(twin.url, folder, "ledger", "payments", config=config, clock=clock) as hub:
+        config = {"payments": {"providers": ["stripe"]}, **more}
+        async with stripe_hub(twin.url, folder, "ledger", "payments", *others, config=config, clock=clock) as hub:
             twin.book.now = int(clock.now().timestamp())
             await work(Shop(hub, twin))
 
@@ -92,6 +92,48 @@ def test_webhook__late_for_a_confirmed_payment__books_it_once(tmp_path: Path) ->
         shop.twin.book.authenticated(shop.twin.book.find("payment_intent", ref))
         await shop.deliver(copies=2)
         assert ((await shop.show(paid))["status"], await shop.bucket()) == ("captured", 1000)
+
+    in_shop(tmp_path, work)
+
+
+def test_payer__without_a_method__pays_in_stripes_own_form_and_its_secret_is_kept_nowhere(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        waiting = await shop.charge("")
+        secret = waiting["action"]["data"]["client_secret"]
+        assert (waiting["status"], (await shop.show(waiting))["action"]["data"]) == ("requires_action", {"client_secret": secret})
+        await shop.hub.hub.database.read(lambda session: _nowhere(session, secret))
+        shop.twin.book.confirmed(secret, "pm_card_visa")
+        await shop.deliver(copies=2)
+        paid = await shop.show(waiting)
+        assert (paid["status"], paid["action"], await shop.bucket()) == ("captured", None, 1000)
+
+    in_shop(tmp_path, work)
+
+
+def _nowhere(session: Any, secret: str) -> None:
+    from sqlalchemy import inspect, text
+
+    for table in inspect(session.connection()).get_table_names():
+        for row in session.execute(text(f'SELECT * FROM "{table}"')):
+            assert secret not in str(tuple(row)), table
+
+
+@pytest.mark.shows("TL-63")
+def test_method__given_in_stripes_own_form__pays_when_it_is_due_and_is_looked_after_in_the_portal(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        stored = (await shop.person.request("POST", "/api/payments/methods", json={"renews": True})).json()
+        setup = stored["action"]["data"]["client_secret"].partition("_secret")[0]
+        early = await shop.charge(stored["id"])
+        assert (early["status"], early["code"]) == ("failed", "method-not-set-up")
+        shop.twin.give_method(setup)
+        assert (await shop.charge(stored["id"]))["status"] == "captured"
+
+        portal = await shop.person.request("POST", "/api/payments/portal", json={"return_url": "https://hub.example/"})
+        (customer,) = shop.twin.book.objects["customer"]
+        assert (portal.status, portal.json()["kind"]) == (200, "redirect")
+        assert portal.json()["url"].endswith(customer)
+        for wrong in ({"return_url": "javascript:alert(1)"}, {}, {"return_url": "https://hub.example/", "customer": "cus_other"}):
+            assert (await shop.person.request("POST", "/api/payments/portal", json=wrong)).status == 400
 
     in_shop(tmp_path, work)
 
@@ -158,3 +200,31 @@ def test_refund__made_at_stripe__is_found_on_the_list_when_no_webhook_came(tmp_p
         assert ((await shop.show(paid))["refunded"], await shop.bucket()) == (250, 750)
 
     in_shop(tmp_path, work)
+
+
+@pytest.mark.shows("PX-27", "PX-39", "PX-78")
+def test_energy__bought_through_stripe__is_there_once_and_goes_back_with_its_money(tmp_path: Path) -> None:
+    async def work(shop: Shop) -> None:
+        ann = shop.hub.client("payments:pay", "credits:read", subject="user_ada")
+
+        async def energy() -> tuple[int, int]:
+            await shop.hub.hub.jobs.settle()
+            (wallet,) = (await ann.request("GET", "/api/credits/balance")).json()
+            return wallet["available"], wallet["maximum"]
+
+        assert await energy() == (100, 100)
+        ask = {"purpose": "pack", "product": "phoenix/petit_dej_luna", "method": "pm_card_visa"}
+        paid = (await ann.request("POST", "/api/payments/checkouts", json=ask)).json()
+        await shop.deliver(copies=2)
+        assert (paid["status"], paid["amount"], await energy()) == ("captured", {"minor": 599, "asset": "EUR"}, (320, 320))
+        told = (await shop.operator.request("GET", f"/api/payments/admin/payments/{paid['id']}")).json()
+        (intent,) = shop.twin.book.objects["payment_intent"].values()
+        bought = (told["subject"], told["product"], told["captured"], told["ref"])
+        assert bought == ("user_ada", "phoenix/petit_dej_luna", 599, intent["id"])
+        assert (intent["amount"], intent["currency"]) == (599, "eur")
+
+        shop.twin.book.refund({"payment_intent": intent["id"]})
+        await shop.deliver(copies=2, order="reversed")
+        assert (await energy())[0] == 100
+
+    in_shop(tmp_path, work, "credits", credits={"products": ["phoenix"]})

@@ -148,6 +148,7 @@ def test_checkout__of_a_product__costs_what_its_seller_says() -> None:
     in_shop(work)
 
 
+@pytest.mark.shows("TL-128b")
 def test_refund__in_parts__never_goes_above_the_rest() -> None:
     async def work(shop: Shop) -> None:
         paid = await shop.charge()
@@ -161,10 +162,16 @@ def test_refund__in_parts__never_goes_above_the_rest() -> None:
         assert await shop.events() == [("Captured", 1000), ("Refunded", 400), ("Refunded", 600)]
         denied = await shop.person.request("POST", "/api/payments/refund", json={"payment": paid["id"]})
         assert denied.status == 403
+        audit = (await shop.hub.client("hub:audit").request("GET", "/api/admin/audit?action=payment.refund")).json()["items"]
+        assert [(one["object"], one["subject"], one["detail"]["amount"], one["retention"]) for one in reversed(audit)] == [
+            (paid["id"], "user_ada", 400, "7y"),
+            (paid["id"], "user_ada", None, "7y"),
+        ]
 
     in_shop(work)
 
 
+@pytest.mark.shows("TL-70")
 def test_declined__can_be_tried_again_and_older_attempts_change_nothing() -> None:
     async def work(shop: Shop) -> None:
         paid = await shop.charge(method="card_insufficient_funds")
@@ -218,6 +225,7 @@ async def _wait_in_sandbox(shop: Shop, seconds: int) -> None:
     assert (await shop.operator.request("POST", "/api/pay-sandbox/clock", json={"seconds": seconds})).status == 200
 
 
+@pytest.mark.shows("TL-71")
 @pytest.mark.parametrize(
     ("method", "waits", "expected", "books"),
     [
@@ -389,6 +397,7 @@ def test_other_provider__whatever_it_answers__leaves_books_and_payment_in_step(o
     in_shop(work, providers=["other"])
 
 
+@pytest.mark.shows("TL-71")
 def test_sums__that_differ_from_the_ledger__are_an_incident() -> None:
     from luminai_payments.models import payments
 
@@ -416,12 +425,6 @@ def test_payment_made_elsewhere__is_an_incident_and_no_money_of_anybody() -> Non
         assert (await shop.incidents(), await shop.books()) == (["unknown-payment"], {})
 
     in_shop(work)
-
-
-def test_command__lists_refunds_and_repairs(tmp_path: Any) -> None:
-    from luminai_payments.commands import payments
-
-    assert sorted(payments.commands) == ["list", "reconcile", "refund", "repair"]
 
 
 def test_bank_return__during_a_refund_whose_answer_was_lost__takes_back_the_rest_only() -> None:

@@ -47,6 +47,8 @@ class Subscriptions:
             if not wallet.next_plan and not wallet.wanted_plan:
                 raise Conflict("This is your plan already.", code="credits.same-plan", hint="Nothing has to be done.")
             return self._wallets.change(session, wallet, now, next_plan="", wanted_plan="", wanted_due=0)
+        if wallet.state == "past_due" and wanted.price is None:  # the paid time is over: nothing may be asked for any more
+            return self._fall_back(session, wallet, wanted, now)
         if current.price is not None and wallet.state != "trialing" and (wanted.price is None or (wanted.tier or 0) < (current.tier or 0)):
             return self._wallets.change(session, wallet, now, next_plan=wanted.id, wanted_plan="", wanted_due=0)
         if wanted.price is not None and wanted.trial_days and not wallet.had_trial and current.price is None:

@@ -98,7 +98,8 @@ def export(terminal: Terminal) -> None:
     Examples:
       luminai ledger export > books.beancount
     """
-    terminal.write(terminal.request("GET", "/api/ledger/export"))
+    for line in terminal.lines("GET", "/api/ledger/export"):
+        terminal.write(line.decode())
 
 
 def _pages(terminal: Terminal, path: str, asked: dict[str, Any], most: int) -> list[dict[str, Any]]:

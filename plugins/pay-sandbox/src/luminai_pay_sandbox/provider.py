@@ -93,8 +93,8 @@ class SandboxProvider:
         return await self._effect(key, ("party", party), str, effect)
 
     async def onboarding(self, party_ref: str, return_url: str) -> ClientAction:
-        """Say where an account would be set up; nothing has to be done there."""
-        await self._read(lambda book: book.party(party_ref, "account"))
+        """Say where an account would be set up, or a customer look after methods; nothing has to be done there."""
+        await self._read(lambda book: book.party(party_ref, "account" if party_ref.startswith("sbacc") else "customer"))
         return ClientAction("redirect", return_url)
 
     async def setup_method(self, party_ref: str, *, key: str) -> MethodSetup:
@@ -129,14 +129,17 @@ class SandboxProvider:
             if request.method and named(request.method) is None:
                 book.party(request.method, "method")
             first = PaymentStatus.AUTHORIZED if outcome.first is PaymentStatus.CAPTURED and not request.capture else outcome.first
-            more = {"code": outcome.code, "outcome": outcome.name, "reference": request.reference[:200], "capture": request.capture}
+            code = outcome.code
+            if request.off_session and first is PaymentStatus.REQUIRES_ACTION:
+                first, code = PaymentStatus.FAILED, "authentication_required"
+            more = {"code": code, "outcome": outcome.name, "reference": request.reference[:200], "capture": request.capture}
             ref = book.open("payment", amount, first, **more)
             row = book.find(ref)
             if first in (PaymentStatus.AUTHORIZED, PaymentStatus.CAPTURED):
                 book.change(row, outcome, **settled(row))
                 book.plan(ref, PaymentStatus.VOIDED, "expired", HOLD)
             else:
-                book.note(ref, first, outcome.code, copies=outcome.copies, delay=outcome.later[0].after + 30 if outcome.reordered else 0)
+                book.note(ref, first, code, copies=outcome.copies, delay=outcome.later[0].after + 30 if outcome.reordered else 0)
             for later in outcome.later:
                 book.plan(ref, later.status, later.code, timedelta(seconds=later.after), copies=outcome.copies)
             fate[0] = outcome.answer

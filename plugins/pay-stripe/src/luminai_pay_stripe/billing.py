@@ -12,7 +12,7 @@ from luminai_pay_stripe.client import StripeApi
 
 
 class Subscribed(Struct, frozen=True, kw_only=True):
-    """A subscription as Stripe has it; ``status`` is Stripe's word (``active``, ``past_due``, ``canceled`` …)."""
+    """A subscription as Stripe has it; ``status`` is Stripe's word (``active``, ``past_due``, ``canceled`` …), ``meta`` what its maker gave."""
 
     ref: str
     status: str
@@ -20,6 +20,7 @@ class Subscribed(Struct, frozen=True, kw_only=True):
     price: str
     until: datetime | None
     ends_with_period: bool
+    meta: dict[str, str] = {}
 
 
 class StripeBilling:
@@ -70,4 +71,5 @@ def _read(found: Any) -> Subscribed:
         price=item["price"]["id"],
         until=datetime.fromtimestamp(ends, UTC) if ends else None,
         ends_with_period=bool(plain.get("cancel_at_period_end")),
+        meta=plain.get("metadata") or {},
     )

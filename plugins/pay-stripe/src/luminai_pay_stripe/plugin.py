@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from luminai import ConfigRejected, Health, HealthCheck, HealthState, PaymentError, PaymentProvider, PluginContext, ProblemItem, Service, hookimpl
-from luminai_pay_stripe.billing import StripeBilling
+from luminai import (
+    ConfigRejected,
+    EventType,
+    Health,
+    HealthCheck,
+    HealthState,
+    PaymentError,
+    PaymentProvider,
+    PluginContext,
+    ProblemItem,
+    Service,
+    Webhook,
+    hookimpl,
+)
+from luminai_pay_stripe.billing import StripeBilling, Subscribed
 from luminai_pay_stripe.client import StripeApi
 from luminai_pay_stripe.config import PayStripeConfig
 from luminai_pay_stripe.provider import StripeProvider
+from luminai_pay_stripe.subscriptions import webhook
 
 
 class Plugin:
@@ -29,6 +43,16 @@ class Plugin:
     def services(self, ctx: PluginContext) -> Sequence[Service]:
         """Offer subscriptions and the billing portal."""
         return [Service(StripeBilling, StripeBilling(self._one(ctx)))]
+
+    @hookimpl
+    def event_types(self) -> Sequence[EventType]:
+        """Declare what is published."""
+        return [EventType(name="SubscriptionChanged", payload=Subscribed, summary="A subscription at Stripe is as it says now.")]
+
+    @hookimpl
+    def webhooks(self, ctx: PluginContext) -> Sequence[Webhook]:
+        """Receive at ``/api/webhook/pay-stripe`` what Stripe tells of subscriptions."""
+        return [webhook(ctx, StripeBilling(self._one(ctx)))]
 
     @hookimpl
     def health_checks(self, ctx: PluginContext) -> Sequence[HealthCheck]:

@@ -27,6 +27,7 @@ from luminai import (
 )
 from luminai_pay_stripe import reading
 from luminai_pay_stripe.amounts import from_wire, to_wire
+from luminai_pay_stripe.billing import StripeBilling
 from luminai_pay_stripe.client import StripeApi
 from luminai_pay_stripe.config import PayStripeConfig
 
@@ -70,7 +71,9 @@ class StripeProvider:
         return str(made["id"])
 
     async def onboarding(self, party_ref: str, return_url: str) -> ClientAction:
-        """Return where the owner of a connected account tells Stripe who they are."""
+        """Return where the owner of a connected account tells Stripe who they are, or where a customer looks after methods and bills."""
+        if not party_ref.startswith("acct_"):
+            return ClientAction("redirect", await StripeBilling(self._api).portal(party_ref, return_url))
         link = {"account": party_ref, "refresh_url": return_url, "return_url": return_url, "type": "account_onboarding"}
         made = await self._api.call(lambda client: client.v1.account_links.create_async(link))
         return ClientAction("redirect", made["url"])
@@ -105,6 +108,7 @@ class StripeProvider:
         ask |= {"customer": request.party} if request.party else {}
         if request.method:
             ask |= {"payment_method": await self._method(request.method), "confirm": True}
+            ask |= {"off_session": True} if request.off_session else {}
         if request.return_url and request.method:
             ask["return_url"] = request.return_url
         try:

@@ -26,6 +26,7 @@ INTENT = (
     "transfer_group",
     "return_url",
     "payment_method_types",
+    "off_session",
 )
 
 
@@ -108,8 +109,9 @@ class Book:
             self.find("customer", customer, "customer")
         method = params.get("payment_method")
         self._check_method(method)
-        if params.get("return_url") and params.get("confirm") != "true":
-            raise Refused(400, "parameter_unknown", "return_url is only taken with confirm=true", param="return_url")
+        for name in ("return_url", "off_session"):
+            if params.get(name) and params.get("confirm") != "true":
+                raise Refused(400, "parameter_unknown", f"{name} is only taken with confirm=true", param=name)
         if set((params.get("payment_method_types") or {"0": "card"}).values()) - {"card", "sepa_debit"}:
             raise Refused(400, "parameter_invalid_string", "The payment method type is invalid.", param="payment_method_types")
         intent = self.new(
@@ -126,6 +128,7 @@ class Book:
             transfer_group=params.get("transfer_group"),
             metadata=params.get("metadata", {}),
             _return_url=params.get("return_url"),
+            _is_away=params.get("off_session") == "true",
             latest_charge=None,
             last_payment_error=None,
             next_action=None,
@@ -140,12 +143,19 @@ class Book:
 
     def _confirm(self, intent: dict[str, Any]) -> dict[str, Any]:
         method = intent["payment_method"]
-        if method in DECLINES:
-            error = {"type": "card_error", "code": "card_declined", "decline_code": DECLINES[method], "message": "Your card was declined."}
+        is_alone = method == "pm_card_threeDSecure2Required" and intent["_is_away"]
+        if method in DECLINES or is_alone:
+            why = {"code": "authentication_required"} if is_alone else {"code": "card_declined"}
+            error = {
+                "type": "card_error",
+                **why,
+                "decline_code": DECLINES.get(method, "authentication_required"),
+                "message": "Your card was declined.",
+            }
             intent |= {"status": "requires_payment_method", "last_payment_error": error, "payment_method": None}
             self.event("payment_intent.payment_failed", intent)
-            more = {"decline_code": DECLINES[method], "payment_intent": dict(intent)}
-            raise Refused(402, "card_declined", "Your card was declined.", kind="card_error", kept=True, **more)
+            more = {"decline_code": error["decline_code"], "payment_intent": dict(intent)}
+            raise Refused(402, error["code"], error["message"], kind="card_error", kept=True, **more)
         if method == "pm_card_threeDSecure2Required":
             url = f"https://hooks.stripe.example/3d_secure/{intent['id']}"
             there = {"type": "redirect_to_url", "redirect_to_url": {"url": url}} if intent["_return_url"] else {"type": "use_stripe_sdk"}
@@ -153,6 +163,12 @@ class Book:
             self.event("payment_intent.requires_action", intent)
             return intent
         return self.authenticated(intent)
+
+    def confirmed(self, client_secret: str, method: str) -> dict[str, Any]:
+        """Let the payer give a method to Stripe's own form, which knows a payment by its client secret alone."""
+        (intent,) = [one for one in self.objects["payment_intent"].values() if one["client_secret"] == client_secret]
+        intent["payment_method"] = method
+        return self._confirm(intent)
 
     def authenticated(self, intent: dict[str, Any]) -> dict[str, Any]:
         """Charge what the payer agreed to."""
@@ -346,6 +362,12 @@ class Book:
         found["cancel_at_period_end"] = params.get("cancel_at_period_end", str(found["cancel_at_period_end"])).lower() == "true"
         self.event("customer.subscription.updated", found)
         return found
+
+    def unpaid(self, ref: str) -> None:
+        """Let the payment of a subscription's next period fail."""
+        found = self.find("subscription", ref)
+        found["status"] = "past_due"
+        self.event("customer.subscription.updated", found)
 
     def end_subscription(self, ref: str) -> dict[str, Any]:
         found = self.find("subscription", ref)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 from msgspec.structs import replace
@@ -33,11 +33,13 @@ class Effects:
         self._books = books
         self._db = ctx.db.as_system()
 
-    async def run(self, operation_id: str, kind: str, call: Callable[[], Awaitable[PaymentResult]]) -> PaymentError | None:
-        """Ask for what was written down, in a task of the hub: a client that leaves changes nothing. Return the provider's no, if it said no."""
+    async def run(self, operation_id: str, kind: str, call: Callable[[], Awaitable[PaymentResult]]) -> PaymentResult | PaymentError | None:
+        """Ask for what was written down, in a task of the hub: a client that leaves changes nothing. Return what the provider said, None where
+        nobody knows.
+        """
         return await asyncio.shield(self._ctx.spawn(self._ask(operation_id, kind, call), name=f"{kind}:{operation_id}"))
 
-    async def _ask(self, operation_id: str, kind: str, call: Callable[[], Awaitable[PaymentResult]]) -> PaymentError | None:
+    async def _ask(self, operation_id: str, kind: str, call: Callable[[], Awaitable[PaymentResult]]) -> PaymentResult | PaymentError | None:
         try:
             async with asyncio.timeout(self._config.call_seconds):
                 result = await call()
@@ -58,7 +60,7 @@ class Effects:
         else:
             await self.settle(operation_id, result)
             self._count(kind, "done")
-            return None
+            return result
         self._count(kind, "unknown")
         return None
 
@@ -127,15 +129,13 @@ class Effects:
         self._ctx.metrics.count("operations_total", kind=kind, state=state)
 
 
-def raise_refused(error: PaymentError | None) -> None:
+def raise_refused(error: PaymentError) -> NoReturn:
     """Hand a provider's definite no on.
 
     Raises:
         Unprocessable: it refuses (code ``payments.refused``).
         Unavailable: it refuses for now (code ``payments.provider-busy``).
     """
-    if error is None:
-        return
     if error.retry_after is not None or error.code in NOT_SENT:
         hint = "Nothing was paid. Try again later, with a new Idempotency-Key."
         raise Unavailable("The provider does not take this now.", code="payments.provider-busy", hint=hint, retry_after=error.retry_after or 30)

@@ -11,7 +11,8 @@ from luminai import NotFound, Party, PaymentError, PluginContext, Unavailable, U
 from luminai_payments.config import PaymentsConfig
 from luminai_payments.models import methods, parties
 from luminai_payments.routing import provider_named
-from luminai_payments.schemas import ActionView, MethodView, NewMethod
+from luminai_payments.schemas import ActionView, MethodView, NewMethod, PortalAsk
+from luminai_payments.store import shown
 
 PREFIX = "pmt_"
 
@@ -37,19 +38,25 @@ class Methods:
 
         def unit(session: Session) -> None:
             token = self._ctx.vault.seal(session, subject=subject, place=_place(method_id), value=setup.ref.encode())
-            row = {"id": method_id, "subject": subject, "provider": provider.name, "kind": ask.kind, "token": token, "created_at": now}
-            session.execute(insert(methods).values(**row))
+            row = {"id": method_id, "subject": subject, "provider": provider.name, "kind": ask.kind, "token": token}
+            session.execute(insert(methods).values(**row, renews=ask.renews, created_at=now))
 
         await mine.write(unit)
-        action = ActionView(setup.action.kind, setup.action.url) if setup.action else None
-        return MethodView(id=method_id, provider=provider.name, kind=ask.kind, created_at=now, action=action)
+        action = shown(setup.action) if setup.action else None
+        return MethodView(id=method_id, provider=provider.name, kind=ask.kind, renews=ask.renews, created_at=now, action=action)
 
     async def page(self, subject: str, limit: int, before: str | None) -> list[MethodView]:
         """Return a person's methods, newest first."""
         query = select(methods).where(methods.c.subject == subject).order_by(methods.c.id.desc()).limit(limit)
         mine = self._ctx.db.as_subject(subject)
         rows = await mine.read(lambda session: list(session.execute(query.where(methods.c.id < before) if before else query)))
-        return [MethodView(id=row.id, provider=row.provider, kind=row.kind, created_at=row.created_at) for row in rows]
+        return [_view(row) for row in rows]
+
+    async def for_renewals(self, subject: str) -> MethodView | None:
+        """Return the newest method that the person gave for what becomes due, None where there is none."""
+        given = select(methods).where(methods.c.subject == subject, methods.c.renews).order_by(methods.c.id.desc()).limit(1)
+        row = await self._ctx.db.as_subject(subject).read(lambda session: session.execute(given).first())
+        return None if row is None else _view(row)
 
     async def remove(self, subject: str, method_id: str) -> None:
         """Have the provider forget a method, and forget it.
@@ -67,6 +74,18 @@ class Methods:
         provider = provider_named(self._ctx, name)
         await _asked(lambda: provider.detach_method(token, key=f"{method_id}:detach"))
         await mine.write(lambda session: session.execute(delete(methods).where(methods.c.id == method_id, methods.c.subject == subject)))
+
+    async def portal(self, subject: str, ask: PortalAsk) -> ActionView:
+        """Return where a person looks after methods and bills at a provider; the address holds for some minutes.
+
+        Raises:
+            Unprocessable: unknown provider, or it has no such pages (code ``payments.refused``).
+            Unavailable: it does not answer.
+        """
+        provider = provider_named(self._ctx, ask.provider or self._config.providers[0])
+        party = await self._party(subject, provider)
+        action = await _asked(lambda: provider.onboarding(party, ask.return_url))
+        return shown(action)
 
     async def provider_of(self, subject: str, method: str) -> str:
         """Return the provider that keeps a stored method, "" for a token that is none of them.
@@ -134,6 +153,10 @@ def _find(session: Session, subject: str, method_id: str) -> Any:
     if row is None:
         raise NotFound("There is no such method.", code="payments.method-not-found", hint="GET /api/payments/methods lists yours.")
     return row
+
+
+def _view(row: Any) -> MethodView:
+    return MethodView(id=row.id, provider=row.provider, kind=row.kind, renews=row.renews, created_at=row.created_at)
 
 
 def _place(method_id: str) -> str:

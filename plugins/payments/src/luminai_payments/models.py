@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint, false
 
 from luminai import UTCDateTime, metadata_for
 
@@ -114,6 +114,7 @@ methods: Final = Table(
     Column("provider", String(40), nullable=False),
     Column("kind", String(40), nullable=False),
     Column("token", LargeBinary, nullable=False, info={"data": "sensitive", "secret": True}),
+    Column("renews", Boolean, nullable=False, server_default=false()),
     Column("created_at", UTCDateTime(), nullable=False),
     Index(None, "subject", "id"),
     info={"data": "internal", "subject": "subject", "owner": "subject", "retention": "until the person takes it away"},

@@ -20,6 +20,7 @@ from luminai import (
     PluginContext,
     Schedule,
     Service,
+    Subscription,
     Webhook,
     hookimpl,
 )
@@ -28,6 +29,7 @@ from luminai_payments.bookkeeping import Bookkeeper
 from luminai_payments.config import PaymentsConfig
 from luminai_payments.inbox import Inbox
 from luminai_payments.models import metadata, operations
+from luminai_payments.renewals import DUE, Renewals
 from luminai_payments.repairing import Repairer
 from luminai_payments.routes import routes
 from luminai_payments.schemas import Captured, Disputed, Failed, Nothing, Reconciled, Refunded, Repaired
@@ -62,6 +64,13 @@ class Plugin:
             EventType(name="Disputed", payload=Disputed, keep="lasting", summary="A dispute began, was won or was lost."),
             EventType(name="Failed", payload=Failed, summary="A payment came to nothing."),
         ]
+
+    @hookimpl
+    def subscriptions(self, ctx: PluginContext) -> Sequence[Subscription]:
+        """Hear what becomes due, where a plugin sells by the month."""
+        config: PaymentsConfig = ctx.config
+        take = Renewals(ctx, ctx.service(Payments)).take
+        return [Subscription(event=DUE, handle=take, durable=True, timeout=config.call_seconds + 30)]
 
     @hookimpl
     def webhooks(self, ctx: PluginContext) -> Sequence[Webhook]:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from luminai import Page, PluginContext, page_cursor, page_limit, policy, signed_in
 from luminai_payments import store
 from luminai_payments.models import payments
-from luminai_payments.schemas import Charge, Checkout, MethodView, NewMethod, OwnedPaymentView, PaymentView, Refund, Retry
+from luminai_payments.schemas import ActionView, Charge, Checkout, MethodView, NewMethod, OwnedPaymentView, PaymentView, PortalAsk, Refund, Retry
 from luminai_payments.service import Payments
 
 PaymentPath = Annotated[str, PathParameter(pattern=r"^pay_[0-9a-f]{32}\Z")]
@@ -66,6 +66,11 @@ def routes(ctx: PluginContext, service: Payments) -> Sequence[Any]:
         """Store a method at a provider; `action` says what you do there, for its card number never comes here."""
         return await service.methods.add(signed_in(request).subject, data)
 
+    @post("/api/payments/portal", opt=policy("payments:pay"), status_code=200)
+    async def open_portal(request: Request[Any, Any, Any], data: JSONBody[PortalAsk]) -> ActionView:
+        """Tell where you look after your methods and bills at a provider; the address holds for some minutes."""
+        return await service.methods.portal(signed_in(request).subject, data)
+
     @delete("/api/payments/methods/{method:str}", opt=policy("payments:pay"), status_code=204)
     async def remove_method(request: Request[Any, Any, Any], method: MethodPath) -> None:
         """Have a stored method forgotten, at the provider too."""
@@ -76,7 +81,7 @@ def routes(ctx: PluginContext, service: Payments) -> Sequence[Any]:
         """Give back a payment, or a part of it; never more than is left of it."""
         return await service.refund(data, signed_in(request))
 
-    return [check_out, show_checkout, retry, cancel, charge, show_history, list_methods, add_method, remove_method, refund]
+    return [check_out, show_checkout, retry, cancel, charge, show_history, list_methods, add_method, open_portal, remove_method, refund]
 
 
 def _own(found: OwnedPaymentView) -> PaymentView:

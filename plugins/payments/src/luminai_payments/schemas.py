@@ -66,17 +66,30 @@ class Refund(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class NewMethod(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Store a method at a provider. Card numbers go to the provider's own form, never here."""
+    """Store a method at a provider. Card numbers go to the provider's own form, never here.
+
+    Attributes:
+        renews: It may be charged for what becomes due, such as the next month of a plan; taking the method away ends that. Of several the newest is.
+    """
 
     provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=40)] = ""
     kind: Kind = "card"
+    renews: bool = False
+
+
+class PortalAsk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask where one looks after methods and bills at a provider, the first one without ``provider``."""
+
+    provider: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9]*(-[a-z0-9]+)*)?\Z", max_length=40)] = ""
+    return_url: Annotated[str, Meta(max_length=500, pattern=r"^https?://[^\s\x00-\x1f\x7f]+\Z", description="Where one comes back to.")]
 
 
 class ActionView(Struct, frozen=True):
-    """What the payer must do next."""
+    """What the payer must do next: at ``url``, or in the provider's own form, which is given ``data``, a ``client_secret`` say."""
 
     kind: str
     url: str
+    data: dict[str, str] = {}
 
 
 class PaymentView(Struct, frozen=True, kw_only=True):
@@ -117,6 +130,7 @@ class MethodView(Struct, frozen=True, kw_only=True):
     id: str
     provider: str
     kind: str
+    renews: bool
     created_at: datetime
     action: ActionView | None = None
 

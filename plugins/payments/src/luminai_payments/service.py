@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
@@ -13,7 +14,9 @@ from luminai import (
     AuditEntry,
     AuthorizeRequest,
     Conflict,
+    HubError,
     Money,
+    PaymentError,
     PaymentProvider,
     PaymentResult,
     PaymentStatus,
@@ -68,6 +71,18 @@ class Payments:
             hint = f"Allowed: {', '.join(self._config.charge_purposes) or 'none'}."
             raise Unprocessable(f"Nobody may choose an amount for {ask.purpose}.", code="payments.purpose", hint=hint)
         return await self._open(subject, ask, "", Money(ask.amount, ask.asset), capture=True)
+
+    async def renew(self, subject: str, ask: Checkout, price: Money, admit: Callable[[Session], None]) -> None:
+        """Charge the stored method that ``ask`` names for what becomes due, while the person is not there; ``admit`` is part of the unit in which
+        the payment is written, and what it raises keeps it from being made. What the provider answers is the payment's state and no error.
+
+        Raises:
+            Conflict: the product costs something else by now (code ``payments.price-moved``).
+            Unprocessable, NotFound, Forbidden, Unavailable: as ``checkout``; nothing was charged then.
+        """
+        if await self._price(subject, ask) != price:
+            raise Conflict("It costs something else by now.", code="payments.price-moved")
+        await self._open(subject, ask, ask.product, price, capture=True, admit=admit)
 
     async def retry(self, subject: str, payment_id: str, ask: Retry) -> OwnedPaymentView:
         """Try a payment that failed again, as a new attempt.
@@ -154,7 +169,15 @@ class Payments:
         Raises:
             NotFound: there is none (code ``payments.not-found``).
         """
-        return store.view(await self._db.read(lambda session: store.find(session, payment_id, subject)))
+        row = await self._db.read(lambda session: store.find(session, payment_id, subject))
+        found = store.view(row)
+        if found.action is None or found.action.url:
+            return found
+        try:  # what the provider's own form needs is kept nowhere
+            action = (await provider_named(self._ctx, row.provider).query(row.ref)).action
+        except (PaymentError, HubError):
+            return found
+        return replace(found, action=store.shown(action) if action else None)
 
     async def _price(self, subject: str, ask: Checkout) -> Money:
         wanted = OfferAsk(purpose=ask.purpose, product=ask.product, subject=subject, asset=ask.asset)
@@ -166,7 +189,10 @@ class Payments:
             raise Unprocessable("Nobody sells this.", code="payments.no-offer", hint="Check purpose, product and asset.")
         return found
 
-    async def _open(self, subject: str, ask: Any, product: str, amount: Money, *, capture: bool) -> OwnedPaymentView:
+    async def _open(
+        self, subject: str, ask: Any, product: str, amount: Money, *, capture: bool, admit: Callable[[Session], None] | None = None
+    ) -> OwnedPaymentView:
+        """Open a payment; with ``admit`` the payer is not there, and whatever the provider answers is no error."""
         if amount.minor > self._config.max_amount:
             raise Unprocessable(f"At most {self._config.max_amount} at once.", code="payments.too-large", hint="Amounts are minor units.")
         stored = await self.methods.provider_of(subject, ask.method)
@@ -180,6 +206,8 @@ class Payments:
         empty = dict.fromkeys(("dispute", "code", "action", "doing"), "")
 
         def unit(session: Session) -> AuthorizeRequest:
+            if admit is not None:
+                admit(session)
             self._books.check(session, subject, ask.purpose, amount.asset)
             token, party = self.methods.resolve(session, subject, provider.name, ask.method)
             row = {"id": payment_id, "provider": provider.name, "asset": amount.asset, "amount": amount.minor, "capture": capture, "attempt": 1}
@@ -187,10 +215,11 @@ class Payments:
             session.execute(insert(payments).values(**about, **row, **state, **zero, **empty))
             payment = store.find(session, payment_id)
             store.begin(session, payment, operation, now)
-            return _request(payment, token, party, ask.return_url)
+            return _request(payment, token, party, ask.return_url, off_session=admit is not None)
 
         request = await self._db.write(unit)
-        return await self._asked(payment_id, operation, lambda: provider.authorize(request, key=operation["id"]), is_opening=True)
+        call = lambda: provider.authorize(request, key=operation["id"])  # noqa: E731
+        return await self._asked(payment_id, operation, call, is_opening=True, is_asked_for=admit is None)
 
     async def _change(
         self,
@@ -218,18 +247,27 @@ class Payments:
         return await self._asked(payment_id, operation, lambda: call(provider, row, operation["id"]), is_opening=False)
 
     async def _asked(
-        self, payment_id: str, operation: dict[str, Any], call: Callable[[], Awaitable[PaymentResult]], *, is_opening: bool
+        self,
+        payment_id: str,
+        operation: dict[str, Any],
+        call: Callable[[], Awaitable[PaymentResult]],
+        *,
+        is_opening: bool,
+        is_asked_for: bool = True,
     ) -> OwnedPaymentView:
         """Ask the provider and return the payment; a payment that was refused when it was opened is an answer and no error."""
-        refused = await self.effects.run(operation["id"], operation["kind"], call)
-        if not is_opening or (refused is not None and refused.retry_after is not None):
-            raise_refused(refused)
-        return store.owned_view(await self._db.read(lambda session: store.find(session, payment_id)))
+        told = await self.effects.run(operation["id"], operation["kind"], call)
+        if isinstance(told, PaymentError) and is_asked_for and (not is_opening or told.retry_after is not None):
+            raise_refused(told)
+        found = store.owned_view(await self._db.read(lambda session: store.find(session, payment_id)))
+        if found.action is not None and isinstance(told, PaymentResult) and told.action is not None:
+            return replace(found, action=store.shown(told.action))
+        return found
 
 
-def _request(payment: Any, token: str, party: str, return_url: str) -> AuthorizeRequest:
+def _request(payment: Any, token: str, party: str, return_url: str, *, off_session: bool = False) -> AuthorizeRequest:
     amount = Money(payment.amount, payment.asset)
-    more: dict[str, Any] = {"method": token, "party": party, "capture": payment.capture, "return_url": return_url}
+    more: dict[str, Any] = {"method": token, "party": party, "capture": payment.capture, "return_url": return_url, "off_session": off_session}
     return AuthorizeRequest(amount=amount, reference=payment.id, group=payment.id, **more)
 
 

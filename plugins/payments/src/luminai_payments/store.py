@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.orm import Session
 
-from luminai import Conflict, Money, NotFound, PaymentStatus
+from luminai import ClientAction, Conflict, Money, NotFound, PaymentStatus
 from luminai_payments.merging import NEVER_ARRIVED, Incident, Standing
 from luminai_payments.models import incidents, operations, payments
 from luminai_payments.schemas import ActionView, IncidentView, OperationView, OwnedPaymentView, PaymentView
@@ -104,6 +104,11 @@ def view(row: Any) -> PaymentView:
 def owned_view(row: Any) -> OwnedPaymentView:
     """Return a payment as operators see it."""
     return OwnedPaymentView(subject=row.subject, ref=row.ref or "", **_fields(row))
+
+
+def shown(action: ClientAction) -> ActionView:
+    """Return what the payer must do next as clients see it."""
+    return ActionView(action.kind, action.url, dict(action.data))
 
 
 def operation_view(row: Any) -> OperationView:
