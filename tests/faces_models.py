@@ -16,7 +16,9 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 
 
 def answer(asked: Asked) -> Sequence[Step]:
-    """Answer: `weather` calls the first tool, `schema` writes JSON, `break` breaks off, `stall` falls silent, `slow` is silent first."""
+    """Answer: `weather` calls the first tool, and so does who has to, save for `refuse`; `schema` writes JSON, `break` breaks off, `stall` falls
+    silent, `slow` is silent first.
+    """
     if asked.path == "/v1/embeddings":
         rows = [{"index": place, "embedding": [0.5, -0.25, float(len(text))]} for place, text in enumerate(asked.body["input"])]
         return whole({"data": rows, "usage": {"prompt_tokens": 3}})
@@ -27,7 +29,7 @@ def answer(asked: Asked) -> Sequence[Step]:
     reason = "length" if "long" in said else "stop"
     if last["role"] == "tool":
         words = (f"The tool said {said}", f" to {last['tool_call_id']}.")
-    elif "weather" in said:
+    elif "weather" in said or (asked.body.get("tool_choice") == "required" and "refuse" not in said):
         function = {"name": asked.body["tools"][0]["function"]["name"], "arguments": '{"city": "Oslo"}'}
         words, reason = (), "tool_calls"
         delta = {"tool_calls": [{"index": 0, "id": "call_oslo", "type": "function", "function": function}]}
