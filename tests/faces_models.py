@@ -75,3 +75,14 @@ def model_service() -> Iterator[Service]:
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
+
+
+FIRST, REST = "The tower stands on", " a rock."
+
+
+def broken_off(asked: Asked) -> Sequence[Step]:
+    """Answer with `FIRST` and break off; with `REST` behind it; the model `spare` ends well."""
+    is_more = any(one["role"] == "assistant" for one in asked.body["messages"])
+    piece = sse({"choices": [{"index": 0, "delta": {"content": REST if is_more else FIRST}}]})
+    end = sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, "[DONE]")
+    return [*head(kind="text/event-stream"), *piece, *(end if is_more or asked.body["model"] == "spare" else ())]

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pytest
-from ai_service import Asked, Step, head, sse
-from faces_models import model_service
+from faces_models import FIRST, REST, broken_off, model_service
 from home import LUMINAI, Home, serving
 
 CONFIG = """
@@ -28,22 +27,12 @@ name = "anew"
 models = ["up/m", "up/spare"]
 mid-stream = "restart"
 """
-FIRST, REST = "The tower stands on", " a rock."
-
-
-def answer(asked: Asked) -> Sequence[Step]:
-    """Break off, unless there is something to go on behind, or another model is asked."""
-    is_more = any(one["role"] == "assistant" for one in asked.body["messages"])
-    said = REST if is_more else FIRST
-    piece = sse({"choices": [{"index": 0, "delta": {"content": said}}]})
-    end = sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, "[DONE]")
-    return [*head(kind="text/event-stream"), *piece, *(end if is_more or asked.body["model"] == "spare" else ())]
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     with model_service() as there, serving(tmp_path_factory.mktemp("chat") / "home", config=CONFIG.format(port=there.port)) as home:
-        there.answer = answer
+        there.answer = broken_off
         yield home
 
 

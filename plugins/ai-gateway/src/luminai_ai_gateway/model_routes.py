@@ -90,9 +90,8 @@ async def _small_call(gateway: Gateway, kind: str, whose: dict[str, Any], *, wit
         vectors = await gateway.embed(EmbeddingCall(texts=("ready",), **whose))
         return ModelTest(model=whose["model"], kind=kind, end="finished", said=f"a vector of {len(vectors.vectors[0])} numbers", usage=vectors.usage)
     media = await (gateway.speak(SpeechCall(text="Ready.", **whose)) if kind == "speech" else gateway.image(ImageCall(prompt="A dot.", **whose)))
-    said = f"{len(media.content)} bytes of {media.content_type}"
-    content = media.content if with_content else None
-    return ModelTest(model=whose["model"], kind=kind, end="finished", said=said, usage=media.usage, content=content)
+    what, content = f"{len(media.content)} bytes of {media.content_type}", media.content if with_content else None
+    return ModelTest(model=whose["model"], kind=kind, end="finished", said=what, usage=media.usage, content=content)
 
 
 def _offered(name: str, plugin: str, model: Model, rates: Sequence[Rate]) -> ModelView:
