@@ -172,7 +172,11 @@ conformance: $(STAMP) ## Run the conformance rules over all plugins, up to gold 
 
 .PHONY: bench
 bench: $(STAMP) ## Run the benchmarks
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out benchmarks/gateway_soak.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+.PHONY: soak
+soak: $(STAMP) ## Watch the memory of the gateway under load (MINUTES=10; 1 for a look)
+	@$(BIN)/python benchmarks/gateway_soak.py --minutes $(or $(MINUTES),10)
 
 .PHONY: bench-peers
 bench-peers: $(STAMP) ## Install the job queues of others, to measure beside them (benchmarks/work.py jobs)

@@ -1,6 +1,6 @@
 """The hub as a gateway beside LiteLLM's proxy and Portkey's, in turns, in one run, over one fake model service.
 
-Usage: make gateway-peers; python benchmarks/gateway.py [--only hub,litellm,portkey] [--rounds 3] [--quick] [--soak MINUTES] [--folder DIR] [--json FILE]
+Usage: make gateway-peers; python benchmarks/gateway.py [--only hub,litellm,portkey] [--rounds 3] [--quick] [--folder DIR] [--json FILE]
 
 Each gateway has core 0 for itself; the service and the load share core 1. LiteLLM is in the leanest set-up that it documents for production: no database,
 no callbacks, no retries, one worker. The hub has everything on: an API key, credits that are held and settled, a stored record of each call, hooks,
@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway_traffic import ASKED, SCENES, Load, Reply, run, runner
+from gateway_traffic import ASKED, NO_END, SCENES, Load, Reply, run, runner
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / ".venv-gateways"
@@ -43,6 +43,8 @@ LOADS = {
 OFFERED = 40 / (0.05 + 100 * 0.02) * 100
 """Tokens a second that 40 paced streams would bring through nothing at all."""
 MODELS = ["fake", "fake-t50-i20", *(f"fake-{scene}" for scene in SCENES if scene)]
+BROKEN = frozenset(f"fake-{name}" for name, scene in SCENES.items() if scene.ends == NO_END)
+"""A provider of their own: one that failed too often rests, and the others must not rest with it."""
 STALL_SECONDS = 2.0
 IN_TIME = 8.0
 PRODUCT = """
@@ -185,12 +187,22 @@ def hub(service: int, folder: Path) -> Iterator[Gateway]:
         **{name: {} for name in ("ledger", "knowledge", "resonance", "personas", "ai-offline", "chat")},
         "credits": {"products": ["product.toml"]},
         "ai-openai": {
-            "instances": [{"name": "fake", "base-url": f"http://127.0.0.1:{service}/v1", "models": [{"id": name} for name in MODELS]}],
+            "instances": [
+                {
+                    "name": name,
+                    "base-url": f"http://127.0.0.1:{service}/v1",
+                    "models": [{"id": model} for model in MODELS if (model in BROKEN) is broken],
+                }
+                for name, broken in (("fake", False), ("broken", True))
+            ],
         },
         "ai-gateway": {
             "calls-per-person": 1000,
             "direct": {"idle-seconds": STALL_SECONDS, "retries": 0},
-            "routes": [{"name": name, "models": [f"fake/{name}"], "idle-seconds": STALL_SECONDS, "retries": 0} for name in MODELS],
+            "routes": [
+                {"name": name, "models": [f"{'broken' if name in BROKEN else 'fake'}/{name}"], "idle-seconds": STALL_SECONDS, "retries": 0}
+                for name in MODELS
+            ],
         },
         "ai-faces": {},
     }
@@ -273,19 +285,6 @@ def untrue(gateway: Gateway) -> list[str]:
     return lies
 
 
-def soak(gateway: Gateway, minutes: float) -> list[float]:
-    """Return the memory in MB every ten seconds under a mixed load."""
-    found, end = [], time.monotonic() + minutes * 60
-    while time.monotonic() < end:
-        until = time.monotonic() + 10
-        while time.monotonic() < until:
-            for name in ("json 64", "stream 1"):
-                load = LOADS[name]
-                runner()(run(load._replace(port=gateway.port, headers=gateway.headers, warm=0, requests=max(64, load.requests // 10))))
-        found.append(memory(gateway.pid))
-    return found
-
-
 Figures = dict[str, dict[str, dict[str, float]]]
 
 
@@ -345,7 +344,6 @@ def main() -> None:
     parser.add_argument("--only", default="hub,litellm,portkey")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="an eighth of the requests")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="then load the hub so long, and tell its memory")
     parser.add_argument("--folder", default=None, help="on the disk that counts")
     parser.add_argument("--json", type=Path, default=None, help="write all figures there")
     asked = parser.parse_args()
@@ -371,11 +369,6 @@ def main() -> None:
                         figures[peer] = {scene: measure(gateway, load, quick=asked.quick) for scene, load in LOADS.items()}
                         if number == 0 and peer != "direct":
                             lies[peer] = untrue(gateway)
-                        if peer == "hub" and asked.soak and number == asked.rounds - 1:
-                            found = soak(gateway, asked.soak)
-                            print(
-                                f"memory of the hub over {asked.soak:g} minutes: {found[0]:.0f} MB, then {', '.join(f'{one:.0f}' for one in found[5::6])}"
-                            )
                 rounds.append(figures)
     middle = {
         peer: {scene: {key: statistics.median(one[peer][scene][key] for one in rounds) for key in rounds[0][peer][scene]} for scene in LOADS}

@@ -105,8 +105,14 @@ def postgres():
 def sentences(most: int) -> list[str]:
     """Return distinct sentences of the docs and of the docstrings of Python's library."""
     texts = [path.read_text() for path in sorted(ROOT.glob("docs/**/*.md"))]
-    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
-        nodes = ast.walk(ast.parse(path.read_text(errors="replace")))
+    library = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(
+        path for level in ("*.py", "[a-z]*/*.py") for path in library.glob(level) if path.parent.name not in ("test", "site-packages")
+    ):
+        try:
+            nodes = list(ast.walk(ast.parse(path.read_text(errors="replace"))))
+        except SyntaxError:  # some are there to be none
+            continue
         texts += [ast.get_docstring(node) or "" for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module)]
     found: dict[str, None] = {}
     for text in texts:

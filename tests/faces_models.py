@@ -16,7 +16,9 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 
 
 def answer(asked: Asked) -> Sequence[Step]:
-    """Answer: `weather` calls the first tool, `schema` writes JSON, `break` breaks off, `stall` falls silent, `slow` is silent first."""
+    """Answer: `weather` calls the first tool, and so does who has to, save for `refuse`; `schema` writes JSON, `break` breaks off, `stall` falls
+    silent, `slow` is silent first.
+    """
     if asked.path == "/v1/embeddings":
         rows = [{"index": place, "embedding": [0.5, -0.25, float(len(text))]} for place, text in enumerate(asked.body["input"])]
         return whole({"data": rows, "usage": {"prompt_tokens": 3}})
@@ -27,7 +29,7 @@ def answer(asked: Asked) -> Sequence[Step]:
     reason = "length" if "long" in said else "stop"
     if last["role"] == "tool":
         words = (f"The tool said {said}", f" to {last['tool_call_id']}.")
-    elif "weather" in said:
+    elif "weather" in said or (asked.body.get("tool_choice") == "required" and "refuse" not in said):
         function = {"name": asked.body["tools"][0]["function"]["name"], "arguments": '{"city": "Oslo"}'}
         words, reason = (), "tool_calls"
         delta = {"tool_calls": [{"index": 0, "id": "call_oslo", "type": "function", "function": function}]}
@@ -73,3 +75,14 @@ def model_service() -> Iterator[Service]:
     finally:
         loop.call_soon_threadsafe(task.cancel)
         thread.join()
+
+
+FIRST, REST = "The tower stands on", " a rock."
+
+
+def broken_off(asked: Asked) -> Sequence[Step]:
+    """Answer with `FIRST` and break off; with `REST` behind it; the model `spare` ends well."""
+    is_more = any(one["role"] == "assistant" for one in asked.body["messages"])
+    piece = sse({"choices": [{"index": 0, "delta": {"content": REST if is_more else FIRST}}]})
+    end = sse({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, "[DONE]")
+    return [*head(kind="text/event-stream"), *piece, *(end if is_more or asked.body["model"] == "spare" else ())]

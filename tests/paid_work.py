@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -329,11 +329,12 @@ def open_shop(
     settings: Mapping[str, Any] | None = None,
     studio: str = STUDIO,
     provides: str = '["routes"]',
+    make: Callable[[PluginFactory], Any] | None = None,
 ) -> Iterator[Shop]:
     """Start a hub with ledger, credits, studio, a stand-in that tells of payments as the plugin payments does, and ``more`` plugins.
 
     ``runs`` False: credits need not come up. ``stand_in`` False: the plugin payments itself. ``studio``: another plugin of that name, which
-    ``provides`` so much.
+    ``provides`` so much. ``make`` makes one more plugin, which ``more`` names.
     """
     (folder / "packages").mkdir(parents=True, exist_ok=True)
     (folder / "product.toml").write_text(product)
@@ -345,6 +346,8 @@ def open_shop(
         made = [factory.make("studio", studio, provides=provides, manifest='[scopes]\n"studio:work" = "Work"\n')]
         if stand_in:
             made.append(factory.make("payments", PAYMENTS, provides='["routes", "event_types"]', manifest='[scopes]\n"payments:tell" = "Tell"\n'))
+        if make is not None:
+            made.append(make(factory))
         known = [one for one in installed_plugins() if one.id != "payments" or not stand_in]
         clock = FrozenClock(now) if now else FrozenClock()
         plugin_config = {"credits": {"products": ["product.toml"], **(config or {})}, **(more_config or {})}

@@ -150,6 +150,7 @@ from luminai.data.types import UTCDateTime as UTCDateTime
 from luminai.data.types import metadata_for as metadata_for
 from luminai.host.deadlines import Deadlines as Deadlines
 from luminai.http.ai.bodies import picture_type as picture_type
+from luminai.http.ai.continuation import Continuation as Continuation
 from luminai.http.ai.errors import provider_error as provider_error
 from luminai.http.ai.errors import refused as refused
 from luminai.http.ai.plugin import HttpAIPlugin as HttpAIPlugin
@@ -201,6 +202,7 @@ __all__ = [
     "Clock",
     "ConfigRejected",
     "Conflict",
+    "Continuation",
     "Database",
     "DeadlineExceeded",
     "Deadlines",

@@ -78,6 +78,7 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
         "Voices",
     ),
     "luminai.contracts.outbound": ("HttpClient", "HttpReply", "HttpStream"),
+    "luminai.http.ai.continuation": ("Continuation",),
     "luminai.http.ai.plugin": ("HttpAIPlugin",),
     "luminai.http.ai.provider": ("HttpAIProvider", "HttpCall"),
     "luminai.http.ai.reader": ("ChatReader",),

@@ -121,7 +121,10 @@ class Model(Struct, frozen=True, kw_only=True):
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
-    """A chat call. ``timeout`` is seconds for the whole call; ``temperature`` None leaves the model's default."""
+    """A chat call. ``timeout`` is seconds for the whole call; ``temperature`` None leaves the model's default.
+
+    ``tool_choice`` is ``required`` when the model has to call one of ``tools``: a provider passes that on where its service knows such a thing.
+    """
 
     model: str
     messages: tuple[ChatMessage, ...]
@@ -129,6 +132,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
+    tool_choice: Literal["auto", "required"] = "auto"
     response_schema: dict[str, Any] | None = None
     locale: str = ""
 

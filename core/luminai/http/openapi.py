@@ -16,7 +16,7 @@ from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
 from luminai.contracts.errors import Problem
-from luminai.contracts.identity import POLICY_KEY, RoutePolicy
+from luminai.contracts.identity import MAX_TEXT, POLICY_KEY, RoutePolicy
 from luminai.http.problems import PROBLEM_TYPE
 from luminai.http.schemas import REFERENCE, Schemas
 
@@ -67,7 +67,8 @@ def plugin_document(plugin: str, handlers: Sequence[Any], *, title: str, version
         for method in handler.http_methods
         for path in (getattr(route, "path_format", route.path),)
     }
-    document = schemas.complete(app.openapi_schema.to_schema())
+    longest = max((policy.max_text for policy in policies.values() if policy is not None), default=MAX_TEXT)
+    document = schemas.complete(app.openapi_schema.to_schema(), longest)
     for path, operations in document.get("paths", {}).items():
         for method, operation in operations.items():
             if isinstance(operation, dict):

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 REFERENCE: Final = "#/components/schemas/"
 _PENDING: Final = "luminai-type-"
-_BOUNDS: Final[dict[str, dict[str, int]]] = {
+Bounds = dict[str, dict[str, int]]
+_BOUNDS: Final[Bounds] = {
     "integer": {"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
     "number": {"minimum": -MAX_INTEGER, "maximum": MAX_INTEGER},
-    "string": {"maxLength": MAX_TEXT},
     "array": {"maxItems": MAX_ITEMS},
     "object": {"maxProperties": MAX_KEYS},
 }
@@ -58,18 +58,23 @@ class Schemas(OpenAPISchemaPlugin):
         self._types.append(field_definition.annotation)
         return _Pending(number=len(self._types) - 1)
 
-    def complete(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return the document with its references and components filled in, and the hub's own bounds on whatever is sent to it."""
+    def complete(self, document: dict[str, Any], max_text: int = MAX_TEXT) -> dict[str, Any]:
+        """Return the document with its references and components filled in, and the hub's own bounds on whatever is sent to it.
+
+        Args:
+            max_text: Characters of the longest text that a route of the plugin takes.
+        """
         template = f"{REFERENCE}{self._plugin}.{{name}}"
         roots, found = msgspec.json.schema_components(self._types, schema_hook=_any, ref_template=template)
         components = {f"{self._plugin}.{name}": schema for name, schema in found.items()}
         filled: dict[str, Any] = _fill(document, roots)
         sent: set[str] = set()
         anything = f"{self._plugin}.Anything"
+        bounds = _BOUNDS | {"string": {"maxLength": max_text}}
         for operations in filled.get("paths", {}).values():
             for operation in operations.values():
                 if isinstance(operation, dict) and "requestBody" in operation:
-                    _bound(operation["requestBody"], components, sent, anything)
+                    _bound(operation["requestBody"], components, sent, anything, bounds)
         filled.setdefault("components", {})["schemas"] = components
         done: dict[str, Any] = published(filled)
         return done
@@ -100,7 +105,7 @@ def _fill(node: Any, roots: tuple[dict[str, Any], ...]) -> Any:
     return node
 
 
-def _bound(node: Any, components: dict[str, Any], seen: set[str], anything: str) -> None:
+def _bound(node: Any, components: dict[str, Any], seen: set[str], anything: str, bounds: Bounds) -> None:
     """Write the bounds of ``json_shape`` into each schema that states none, here and in the components that it refers to.
 
     Args:
@@ -108,16 +113,16 @@ def _bound(node: Any, components: dict[str, Any], seen: set[str], anything: str)
     """
     if isinstance(node, list):
         for item in node:
-            _bound(item, components, seen, anything)
+            _bound(item, components, seen, anything, bounds)
     if not isinstance(node, dict):
         return
-    for name, bound in _BOUNDS.get(str(node.get("type")), {}).items():
+    for name, bound in bounds.get(str(node.get("type")), {}).items():
         if f"exclusive{name.title()}" not in node and "pattern" not in node and node.get("additionalProperties") is not False:
             node.setdefault(name, bound)
     name = str(node.get("$ref", "")).removeprefix(REFERENCE)
     if name in components and name not in seen:
         seen.add(name)
-        _bound(components[name], components, seen, anything)
+        _bound(components[name], components, seen, anything, bounds)
     if node.get("type") == "object":
         node.setdefault("additionalProperties", {})  # what a Struct passes over has bounds all the same
     for key in ("additionalProperties", "items"):
@@ -126,7 +131,7 @@ def _bound(node: Any, components: dict[str, Any], seen: set[str], anything: str)
             node[key] = {"$ref": f"{REFERENCE}{anything}"}
     for key, inner in node.items():
         if key not in ("default", "enum", "const", "examples"):
-            _bound(inner, components, seen, anything)
+            _bound(inner, components, seen, anything, bounds)
 
 
 def _anything(name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ai_faults import TEXT, WORDS, ProviderFaults
 from ai_service import Asked, Service, Step, head, run, service, sse, whole
+from msgspec.structs import replace
 
 from luminai import ChatMessage, ChatRequest, EndState, NamedModel, Tool, ToolCall, ToolCallFound
 from luminai.testing import AIProviderContract, running_hub
@@ -94,8 +95,11 @@ def test_request__is_written_as_the_api_wants_it() -> None:
     async def work(there: Service, http: Any) -> None:
         there.answer = good
         provider = TestFaults().provider(http, there.url, default_max_tokens=321)
-        await provider.chat(ChatRequest(model="m", messages=messages, tools=(WEATHER,), temperature=1.7, response_schema=SCHEMA))
-        asked = there.asked[0]
+        request = ChatRequest(model="m", messages=messages, tools=(WEATHER,), temperature=1.7, response_schema=SCHEMA)
+        for choice in ("auto", "required"):
+            await provider.chat(replace(request, tool_choice=choice))
+        asked, forced = there.asked
+        assert forced.body == asked.body | {"tool_choice": {"type": "any"}}
         assert (asked.method, asked.path, asked.headers["anthropic-version"]) == ("POST", "/v1/messages", "2023-06-01")
         assert asked.body == {
             "model": "m",

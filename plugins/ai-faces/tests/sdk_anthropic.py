@@ -70,6 +70,15 @@ def tools_stream():
     return [found.stop_reason, found.content[0].name, found.content[0].input]
 
 
+def tool_forced():
+    offered = [TOOL | {"name": "clock"}, TOOL]
+    return CLIENT.messages.create(**said("hello", tools=offered, tool_choice={"type": "tool", "name": TOOL["name"]})).content[0].name
+
+
+def tool_forced_in_vain():
+    CLIENT.messages.create(**said("refuse", tools=[TOOL], tool_choice={"type": "any"}))
+
+
 def structured():
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
     found = CLIENT.messages.create(**said("schema", output_config={"format": {"type": "json_schema", "schema": schema}}))

@@ -69,6 +69,21 @@ def tools_stream():
     return [call.name for one in chunks for call in one.function_calls or ()]
 
 
+def forcing():
+    clock = WEATHER.model_copy(update={"name": "clock"})
+    calling = types.FunctionCallingConfig(mode="ANY", allowed_function_names=["weather"])
+    more = {"tools": [types.Tool(function_declarations=[clock, WEATHER])], "tool_config": types.ToolConfig(function_calling_config=calling)}
+    return TOOLS.model_copy(update=more)
+
+
+def tool_forced():
+    return CLIENT.models.generate_content(model=MODEL, contents="hello", config=forcing()).function_calls[0].name
+
+
+def tool_forced_in_vain():
+    CLIENT.models.generate_content(model=MODEL, contents="refuse", config=forcing())
+
+
 def structured():
     schema = types.Schema(type="OBJECT", properties={"n": types.Schema(type="INTEGER")}, required=["n"])
     config = types.GenerateContentConfig(response_mime_type="application/json", response_schema=schema)
@@ -116,6 +131,6 @@ def outcome(scene):
         return {"raised": type(error).__name__, "status": error.code, "name": error.status, "code": error.details.get("code")}
 
 
-OTHERS = ("said", "outcome")
+OTHERS = ("said", "outcome", "forcing")
 SCENES = [one for name, one in list(globals().items()) if getattr(one, "__module__", "") == "__main__" and name not in OTHERS]
 sys.stdout.write(json.dumps({one.__name__: outcome(one) for one in SCENES}))

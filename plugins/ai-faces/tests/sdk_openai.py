@@ -96,6 +96,21 @@ def tools_stream():
     return [found.finish_reason, found.message.tool_calls[0].function.name, found.message.tool_calls[0].function.arguments]
 
 
+def tool_forced():
+    offered = [{"type": "function", "function": {"name": name, "parameters": TOOL}} for name in ("clock", "weather")]
+    choice = {"type": "function", "function": {"name": "weather"}}
+    return CLIENT.chat.completions.create(**said("hello", tools=offered, tool_choice=choice)).choices[0].message.tool_calls[0].function.name
+
+
+def tool_forced_in_vain():
+    CLIENT.chat.completions.create(**said("refuse", tools=[{"type": "function", "function": {"name": "weather"}}], tool_choice="required"))
+
+
+def response_tool_forced():
+    offered = [{"type": "function", "name": name, "parameters": TOOL} for name in ("clock", "weather")]
+    return CLIENT.responses.create(model=MODEL, input="hello", tools=offered, tool_choice={"type": "function", "name": "weather"}).output[0].name
+
+
 def structured():
     wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA, "strict": True}}
     found = CLIENT.chat.completions.create(**said("schema", response_format=wanted))

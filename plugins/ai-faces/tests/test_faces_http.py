@@ -239,7 +239,7 @@ def test_credential__without_the_scope__is_refused_everywhere(world: World) -> N
     assert world.run(others.request("GET", "/v1/models")).status == 403
 
 
-def test_tools__choices_that_cannot_be_enforced__are_named(world: World) -> None:
+def test_tools__a_choice__is_known_or_refused(world: World) -> None:
     provider = world.provider(("No tool.",))
     offered = [{"type": "function", "function": {"name": name}} for name in ("one", "two")]
 

@@ -78,6 +78,8 @@ def test_openai_client__every_scene__is_served(openai: dict[str, Any]) -> None:
     assert found["stream_without_usage"] == [], "figures come only to those who ask; a silence of three heartbeats is no trouble"
     assert found["tools"] == ["tool_calls", *CALLED, "The tool said rain to call_oslo."]
     assert found["tools_stream"] == ["tool_calls", "weather", '{"city": "Oslo"}']
+    assert (found["tool_forced"], found["response_tool_forced"]) == ("weather", "weather")
+    assert refused(found["tool_forced_in_vain"]) == ("InternalServerError", 502, "ai-gateway.no-tool-called")
     assert found["structured"] == [{"n": 7}, "hub"]
     assert found["embeddings"] == [[[0.5, -0.25, 3.0], [0.5, -0.25, 5.0]], [0.5, -0.25, 3.0], 3]
     assert found["models"] == [True, True, True, "persona:ely"]
@@ -137,6 +139,8 @@ def test_anthropic_client__every_scene__is_served(hub: Home) -> None:
     assert found["stream_slow"] == "message_stop"
     assert found["tools"] == ["tool_use", *CALLED, "The tool said rain to call_oslo."]
     assert found["tools_stream"] == ["tool_use", *CALLED]
+    assert found["tool_forced"] == CALLED[0]
+    assert refused(found["tool_forced_in_vain"]) == ("InternalServerError", 502, "ai-gateway.no-tool-called")
     assert found["structured"] == {"n": 7}
     assert found["count"] == 100
     assert found["models"] == [2, True, True, "Ely"]
@@ -163,6 +167,8 @@ def test_google_client__every_scene__is_served(hub: Home) -> None:
     assert found["stream_slow"] == SAID
     assert found["tools"] == [*CALLED, 'The tool said {"sky":"rain"} to call_oslo.']
     assert found["tools_stream"] == ["weather"]
+    assert found["tool_forced"] == "weather"
+    assert refused(found["tool_forced_in_vain"]) == ("ServerError", 502, "ai-gateway.no-tool-called")
     assert found["structured"] == {"n": 7}
     assert found["embed"] == [[0.5, -0.25, 3.0], [0.5, -0.25, 5.0]]
     assert found["count"] == 100

@@ -212,6 +212,33 @@ def test_keep__reply_that_breaks_off__is_gone_on_with_behind_a_seam(world: World
     assert [leg.state for leg in end.trace.legs] == [state, EndState.FINISHED]
 
 
+def test_keep__what_the_second_says_again_of_the_first__is_said_once(world: World) -> None:
+    first, more = "The quick brown fox jumps over the lazy dog, and", " sleeps."
+    world.replace("left", (first, Cut()))
+    right = world.replace("right", (*first, *more), (*first[-20:], *more), (first[:-1], "!"), (first[-20:], Cut()))
+
+    for _ in range(2):
+        text, end = world.stream("keep")
+        assert (text, end.state) == (first + more, EndState.FINISHED)
+    assert right.asked[0].messages[-1].content.endswith(first[-160:]), "it is shown where to go on"
+
+    text, _ = world.stream("keep")
+    assert text == f"{first}{first[:-1]}!", "what only resembles it stays"
+
+    text, end = world.stream("keep")
+    assert (text, end.state) == (first, EndState.CUT)
+
+
+def test_keep__a_long_repetition__is_no_silence(world: World) -> None:
+    first = "word " * 12
+    world.replace("left", (first, Cut()))
+    world.replace("right", [step for word in first.split() for step in (f"{word} ", Wait(TIMES["idle-seconds"] / 4))] + ["end."])
+
+    text, end = world.stream("keep")
+
+    assert (text, end.state) == (f"{first}end.", EndState.FINISHED)
+
+
 def test_keep__model_that_only_quotes__is_not_asked_to_go_on(world: World) -> None:
     world.replace("left", ("Half", Cut()))
     right = world.replace("right", ("Quotation.",), follows_instructions=False)

@@ -5,16 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
+from itertools import count
 from typing import Any
 
 import pytest
 from gateway_world import calls_of
+from msgspec.structs import replace
 from paid_talk import ENDS, finished, model, talk, with_ten
 from paid_work import Person, Shop, open_shop
 
-from luminai import Actor, ChatMessage, ChatRequest, DeadlineExceeded, End, EndState, PaymentRequired, TextDelta, Unprocessable, Upstream, Usage
-from luminai.testing import Cut, Hang
-from luminai_ai_gateway import ChatCall, Gateway
+from luminai import (
+    Actor,
+    AIError,
+    AIErrorKind,
+    ChatMessage,
+    ChatRequest,
+    DeadlineExceeded,
+    EmbeddingReply,
+    End,
+    EndState,
+    MediaReply,
+    PaymentRequired,
+    TextDelta,
+    Unprocessable,
+    Upstream,
+    Usage,
+)
+from luminai.testing import Cut, Hang, ScriptedProvider
+from luminai_ai_gateway import ChatCall, EmbeddingCall, Gateway, ImageCall, SpeechCall
 
 PRODUCT = talk("""
 [[prices]]
@@ -26,7 +44,20 @@ per = { output_tokens = { amount = 1, each = 1000 } }
 action = "ai-gateway.chat"
 model = "real*/*"
 per = { cost_micros = { amount = 1, each = 1000 } }
+
+[[prices]]
+action = "ai-gateway.embedding"
+per = { input_tokens = { amount = 1, each = 10 } }
+
+[[prices]]
+action = "ai-gateway.image"
+per = { images = { amount = 3, each = 1 } }
+
+[[prices]]
+action = "ai-gateway.speech"
+per = { characters = { amount = 1, each = 2 } }
 """)
+NAMES = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +221,59 @@ def test_failed_legs__cost_the_operator_and_not_the_person(shop: Shop, ann: Pers
 
     assert ann.states() == [("released", 0)]
     assert last_call(shop, ann)["cost_micros"] == 2 + 1
+
+
+class Maker(ScriptedProvider):
+    """Makes vectors, pictures and speech, or fails."""
+
+    failure: AIError | None = None
+
+    def models(self) -> Any:
+        return [replace(one, kinds=frozenset({"embedding", "image", "speech"})) for one in super().models()]
+
+    async def _made(self, answer: Any) -> Any:
+        if self.failure is not None:
+            raise self.failure
+        return answer
+
+    async def embed(self, model: str, texts: Any, *, timeout: float = 30.0) -> Any:
+        return await self._made(EmbeddingReply(tuple((1.0, 2.0) for _ in texts), Usage(input_tokens=42, output_tokens=0, origin="reported")))
+
+    async def image(self, *_: Any, **__: Any) -> Any:
+        return await self._made(MediaReply(content=b"picture", content_type="image/png"))
+
+    async def speak(self, *_: Any, **__: Any) -> Any:
+        return await self._made(MediaReply(content=b"sound", content_type="audio/wav"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "given", "held", "amount"),
+    [
+        ("embed", EmbeddingCall, {"texts": ("x" * 100, "y" * 100)}, 5, 5),
+        ("image", ImageCall, {"prompt": "A dot."}, 3, 3),
+        ("speak", SpeechCall, {"text": "Ready."}, 3, 3),
+    ],
+)
+def test_vectors_pictures_and_speech__are_held_for_and_cost_what_they_used(
+    shop: Shop, ann: Person, verb: str, kind: Any, given: Any, held: int, amount: int
+) -> None:
+    maker = Maker(name=f"maker{next(NAMES)}")
+    shop.hub.provide("ai_providers", maker, owner=maker.name)
+    actor = Actor(id="key", subject=ann.subject, scopes=frozenset({"ai-gateway:use"}))
+    asked = kind(actor=actor, model=f"{maker.name}/one", **given)
+
+    shop.run(getattr(gateway(shop), verb)(asked))
+
+    (usage,) = ann.usage
+    assert (usage["state"], usage["held"], usage["amount"]) == ("settled", held, amount)
+    maker.failure = AIError(AIErrorKind.UPSTREAM, "broken")
+    with pytest.raises(Upstream):
+        shop.run(getattr(gateway(shop), verb)(asked))
+    assert ann.states()[1:] == [("released", 0)]
+    assert [row["state"] for row in shop.run(calls_of(shop.hub, ann.subject))] == ["failed", "finished"]
+    poor = shop.person()
+    with pytest.raises(PaymentRequired):
+        shop.run(getattr(gateway(shop), verb)(replace(asked, actor=replace(actor, subject=poor.subject))))
 
 
 def test_credits__turned_off__leave_calls_free(shop: Shop, ann: Person) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from luminai import End, EndState, Model, Usage
+from luminai import End, EndState, MediaReply, Model, Usage
 from luminai.testing import FrozenClock, HubUnderTest, ScriptedProvider, running_hub
 from luminai_ai_gateway import commands
 from luminai_ai_gateway.prices import Prices
@@ -249,6 +249,28 @@ def test_a_model__is_tried_by_one_real_call_and_its_trace_tells_what_became_of_i
     world.clock.advance(60)
     world.put("acme", {"small": {"input_tokens": 1, "output_tokens": 1}})
     assert run(world, "ai", "trace", tried["call"])["cost_micros"] == tried["cost_micros"]
+
+
+class Painter(ScriptedProvider):
+    """Makes pictures."""
+
+    def models(self) -> list[Model]:
+        return [Model(id="dots", kinds=frozenset({"image"}))]
+
+    async def image(self, *_: Any, **__: Any) -> MediaReply:
+        return MediaReply(content=b"\x89PNG dot", content_type="image/png")
+
+
+def test_a_picture__of_a_model_that_is_tried__is_written_where_asked(world: World, tmp_path: Path) -> None:
+    world.hub.provide("ai_providers", Painter(name="painter"))
+    file = tmp_path / "dot.png"
+    tried = run(world, "models", "test", "painter/dots", "--output", str(file))
+    assert (tried["kind"], tried["end"], tried["said"], tried["file"]) == ("image", "finished", "8 bytes of image/png", str(file))
+    assert file.read_bytes() == b"\x89PNG dot"
+    assert "content" not in run(world, "models", "test", "painter/dots")
+    refused = CliRunner().invoke(commands.models, ["test", "acme/small", "--output", str(tmp_path / "none")], obj=world)
+    assert (refused.exit_code, "makes neither pictures nor speech" in refused.output) == (2, True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_anothers_call__is_not_there(world: World) -> None:

@@ -168,6 +168,7 @@ BEFORE = [
 ]
 
 
+@pytest.mark.shows("LK-53")
 @pytest.mark.parametrize(("steps", "code"), BEFORE)
 def test_service__that_fails_before_content__is_told_in_the_trace_and_another_answers(services: Services, steps: Any, code: str) -> None:
     services.bad.answer = lambda _: steps

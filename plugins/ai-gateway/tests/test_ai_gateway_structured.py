@@ -1,4 +1,4 @@
-"""Replies that must keep to a schema, and replies that are kept."""
+"""Replies that must keep to a schema or call a tool, and replies that are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from luminai import End, EndState, TextDelta, Upstream
+from luminai import End, EndState, InvalidInput, TextDelta, Tool, ToolCall, ToolCallFound, Upstream
 from luminai.testing import Cut, ScriptedProvider
 from luminai_ai_gateway.schema import mismatch, schema_problems
 
@@ -33,6 +33,13 @@ class Structured(ScriptedProvider):
 
     def models(self) -> Any:
         return [replace(one, structured=True) for one in super().models()]
+
+
+class Calling(ScriptedProvider):
+    """A provider whose model calls tools."""
+
+    def models(self) -> Any:
+        return [replace(one, tools=True) for one in super().models()]
 
 
 def offer(world: World, *replies: Any, kind: Any = ScriptedProvider) -> tuple[Any, str]:
@@ -105,6 +112,35 @@ def test_stream__provider_that_sees_to_it__comes_as_it_is_made_and_is_looked_at(
     _, name = offer(world, tuple(BAD), kind=Structured)
     *content, end = world.run(world.events(world.call(name, response_schema=SCHEMA)))
     assert (end.state, end.code, end.trace.enforced) == (EndState.FAILED, "schema-mismatch", "")
+
+
+LOOK = {"tools": (Tool("look", "Looks.", {"type": "object"}),), "tool_choice": "required"}
+CALL = ToolCallFound(ToolCall("c1", "look", "{}"))
+
+
+def test_tool_that_must_be_called__words_in_its_place__are_asked_for_again(world: World) -> None:
+    provider, name = offer(world, ("I would rather talk.",), (CALL,), kind=Calling)
+
+    reply = world.chat(name, **LOOK)
+
+    assert (reply.text, reply.tool_calls, [one.tool_choice for one in provider.asked]) == ("", (CALL.call,), ["required"] * 2)
+    assert reply.trace.legs[0].code == "no-tool-called"
+
+
+def test_tool_that_must_be_called__and_never_is__fails_and_says_so(world: World) -> None:
+    _, name = offer(world, ("I would rather talk.",), kind=Calling)
+
+    with pytest.raises(Upstream) as refused:
+        world.chat(name, **LOOK)
+    assert refused.value.code == "ai-gateway.no-tool-called"
+    assert (world.row()["state"], world.row()["code"]) == ("failed", "no-tool-called")
+
+    text, end = world.stream(name, **LOOK)
+    assert (text, end.state, end.code) == ("I would rather talk.", EndState.FAILED, "no-tool-called")
+    assert (world.row()["state"], world.row()["code"]) == ("failed", "no-tool-called")
+    with pytest.raises(InvalidInput) as refused:
+        world.chat(name, tool_choice="required")
+    assert refused.value.code == "ai-gateway.nothing-to-call"
 
 
 def test_reply__that_was_cut_off_at_its_length__was_only_asked_for(world: World) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ai_faults import TEXT, WORDS, ProviderFaults
 from ai_service import Asked, Service, Step, head, run, service, sse, whole
+from msgspec.structs import replace
 
 from luminai import AIError, AIErrorKind, ChatMessage, ChatRequest, EndState, NamedModel, Tool, ToolCall
 from luminai.testing import AIProviderContract, running_hub
@@ -92,8 +93,11 @@ def test_request__is_written_as_the_api_wants_it() -> None:
     async def work(there: Service, http: Any) -> None:
         there.answer = good
         provider = TestFaults().provider(http, there.url)
-        await provider.chat(ChatRequest(model="m", messages=messages, tools=(tool,), temperature=0.5, max_output_tokens=9, response_schema=SCHEMA))
-        asked = there.asked[0]
+        request = ChatRequest(model="m", messages=messages, tools=(tool,), temperature=0.5, max_output_tokens=9, response_schema=SCHEMA)
+        for choice in ("auto", "required"):
+            await provider.chat(replace(request, tool_choice=choice))
+        asked, forced = there.asked
+        assert forced.body == asked.body | {"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}
         assert asked.path == "/v1beta/models/m:generateContent"
         answers = [("weather", "rain"), ("clock", "noon")]
         assert asked.body == {

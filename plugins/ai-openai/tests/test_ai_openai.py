@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ai_faults import TEXT, WORDS, ProviderFaults
 from ai_service import Asked, Service, Step, head, run, service, sse, whole
+from msgspec.structs import replace
 
 from luminai import AIError, AIErrorKind, ChatMessage, ChatRequest, ConfigRejected, EndState, NamedModel, Secret, Tool, ToolCall
 from luminai.testing import AIProviderContract, running_hub
@@ -84,7 +85,9 @@ def test_request__is_written_as_the_api_wants_it() -> None:
         for field in ("auto", "max_completion_tokens"):
             provider = TestFaults().provider(http, there.url, limit_field=field, key=Secret("env:KEY", lambda _: "sk-1"))
             await TestFaults().outcome(provider, request)
-        old, new = there.asked
+        await provider.chat(replace(request, tool_choice="required"))
+        old, new, forced = there.asked
+        assert ("tool_choice" in old.body, forced.body["tool_choice"]) == (False, "required")
         assert (old.path, old.headers["authorization"]) == ("/v1/chat/completions", "Bearer sk-1")
         assert (old.body["max_tokens"], new.body["max_completion_tokens"]) == (9, 9)
         assert old.body["stream_options"] == {"include_usage": True}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from luminai import End, EndState, Seam, TextDelta, Usage
+from luminai import Continuation, End, EndState, Seam, TextDelta, Usage
+from luminai.http.ai.continuation import LEAST
 from luminai.testing import Cut, FrozenClock, Hang, HubUnderTest, ScriptedProvider, Wait, faults, running_hub
-from luminai_chat.continuation import LEAST, Continuation
 from luminai_chat.turn_log import MAX_AHEAD, LogEvent, TurnLog, merged
 
 BASE = ("personas", "resonance", "knowledge", "ai-offline", "chat")

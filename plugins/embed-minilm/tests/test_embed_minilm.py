@@ -119,3 +119,17 @@ def test_installed__meanings_lie_near_each_other_and_the_loop_is_not_held(tmp_pa
             assert (await refused(provider.embed(MODEL, texts * 200, timeout=0.0))).kind is AIErrorKind.TIMEOUT
 
     asyncio.run(main())
+
+
+def test_stopped__its_file_of_weights_is_closed(tmp_path, vector_packages):
+    def opened() -> list[str]:
+        there = [one.readlink().name for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        return [name for name in there if name.endswith(".safetensors")]
+
+    async def main():
+        async with minilm(tmp_path) as (_, hub):
+            assert (await health_of(hub)).state == "ok"
+            assert len(opened()) == 1, "mapped, not read"
+        assert opened() == []
+
+    asyncio.run(main())

@@ -6,57 +6,11 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
+from word_vectors import NOTES, WORDS, WordModel
 
-from luminai import AIError, AIErrorKind, EmbeddingReply, Model, NotFound, Unavailable, Upstream, Usage
-from luminai.testing import FrozenClock, ScriptedProvider, running_hub
+from luminai import AIError, AIErrorKind, NotFound, Unavailable, Upstream
+from luminai.testing import FrozenClock, running_hub
 from luminai_vectors import VectorItem, Vectors
-
-NOTES = """
-from luminai import Extension, hookimpl
-from luminai_vectors import SOURCE_POINT, Text
-
-KEPT = {}
-
-
-class Notes:
-    collection = "notes"
-
-    async def texts(self):
-        for (owner, one), text in sorted(KEPT.items()):
-            yield Text(owner=owner, id=one, text=text)
-
-    async def held(self, owner, ids):
-        return {one for one in ids if (owner, one) in KEPT}
-
-
-class Plugin:
-    @hookimpl
-    def extensions(self, ctx):
-        return [Extension(SOURCE_POINT, Notes())]
-"""
-WORDS = ("cat", "dog", "ship", "moon", "bread", "rain")
-
-
-class WordModel(ScriptedProvider):
-    """Embeds a text as how often it has each of six words: small, and each number means something."""
-
-    def __init__(self, name: str, extra: int = 0) -> None:
-        super().__init__(name=name)
-        self.embedded: list[str] = []
-        self.failure: AIError | None = None
-        self._extra = extra
-
-    def models(self):
-        return [Model(id="words", kinds=frozenset({"embedding"}))]
-
-    async def embed(self, model, texts, *, timeout=30.0):
-        if self.failure is not None:
-            raise self.failure
-        if model != "words":
-            raise AIError(AIErrorKind.INVALID, "no such model")
-        self.embedded += texts
-        vectors = tuple((0.1, *(float(text.count(word)) for word in WORDS), *([0.1] * self._extra)) for text in texts)
-        return EmbeddingReply(vectors, Usage(input_tokens=len(texts), output_tokens=0, origin="estimated"))
 
 
 class World:
@@ -107,7 +61,15 @@ def test_embed__texts_come_change_and_go__only_the_new_are_embedded(opened):
         async with opened() as world:
             world.kept.update({("usr_a", "1"): "a cat and a cat", ("usr_a", "2"): "a ship in the rain", ("usr_b", "1"): "the cat's moon"})
             report = await world.embed()
-            assert report["output"] == {"collection": "notes", "model": "one/words", "store": "numpy", "texts": 3, "embedded": 3, "removed": 0}
+            assert report["output"] == {
+                "collection": "notes",
+                "model": "one/words",
+                "store": "numpy",
+                "texts": 3,
+                "embedded": 3,
+                "removed": 0,
+                "unpaid": 0,
+            }
             assert await world.nearest("usr_a", "cat", 1) == ["1"]
             assert sorted(await world.nearest("usr_a", "moon")) == ["1", "2"]
             assert await world.nearest("usr_b", "ship") == ["1"]  # only their own, however far

@@ -50,6 +50,8 @@ class AnthropicProvider(HttpAIProvider):
             body["temperature"] = min(request.temperature, 1.0)  # its scale ends there
         if request.tools:
             body["tools"] = [{"name": tool.name, "description": tool.description, "input_schema": tool.parameters} for tool in request.tools]
+            if request.tool_choice == "required":
+                body["tool_choice"] = {"type": "any"}
         if request.response_schema is not None:
             body["output_config"] = {"format": {"type": "json_schema", "schema": request.response_schema}}
         return HttpCall("messages", body)

@@ -106,7 +106,7 @@ class MessageCreate(CountTokens, frozen=True, kw_only=True):
     def ask(self, ignored: tuple[str, ...]) -> Ask:
         """Return it as an ask. Raises as ``asking``."""
         choice = self.tool_choice or ToolChoice("auto")
-        kept, asked_only = chosen_tools(self.offered(), choice.type, (choice.name,) if choice.type == "tool" and choice.name else ())
+        kept, called = chosen_tools(self.offered(), choice.type, (choice.name,) if choice.type == "tool" and choice.name else ())
         wanted = self.output_config.format if self.output_config is not None else None
         return Ask(
             model=self.model,
@@ -115,9 +115,10 @@ class MessageCreate(CountTokens, frozen=True, kw_only=True):
             max_output_tokens=self.max_tokens,
             temperature=self.temperature,
             tools=kept,
+            tool_choice=called,
             response_schema=wanted.schema if wanted is not None else None,
             stop=self.stop_sequences or (),
-            ignored=(*ignored, *asked_only),
+            ignored=ignored,
         )
 
 

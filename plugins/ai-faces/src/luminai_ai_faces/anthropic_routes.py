@@ -13,6 +13,7 @@ from luminai_ai_faces.answering import Faces
 from luminai_ai_faces.anthropic_reply import MessageWriter
 from luminai_ai_faces.anthropic_request import REFUSED, CountTokens, MessageCreate, estimated_tokens
 from luminai_ai_faces.asking import passed_over
+from luminai_ai_faces.described import Streaming
 from luminai_ai_faces.listing import find
 from luminai_ai_faces.openai_routes import CALL, Given
 from luminai_ai_faces.streaming import streamed
@@ -22,7 +23,7 @@ def anthropic_handlers(faces: Faces) -> Sequence[Any]:
     """Return the route handlers."""
     ctx = faces.ctx
 
-    @post("/v1/messages", **CALL)
+    @post("/v1/messages", operation_class=Streaming, **CALL)
     async def create_message(request: Given, data: JSONBody[MessageCreate]) -> Response[Any]:
         """Answer as Anthropic's messages do."""
         ask = data.ask(passed_over(await request.body(), MessageCreate, REFUSED))

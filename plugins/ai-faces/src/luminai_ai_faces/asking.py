@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from luminai import ChatMessage, ChatRequest, InvalidInput, Tool
 
+Choice = Literal["auto", "required"]
 MAX_IGNORED: Final = 50
 _NAMES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EMPTY: Final = (b"null", b"false", b"[]", b"{}", b'""', b"0", b"1", b'"none"')
@@ -31,6 +32,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | None = None
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
+    tool_choice: Choice = "auto"
     response_schema: dict[str, Any] | None = None
     stop: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -44,6 +46,7 @@ class Ask(Struct, frozen=True, kw_only=True):
             max_output_tokens=self.max_output_tokens,
             temperature=self.temperature,
             tools=self.tools,
+            tool_choice=self.tool_choice,
             response_schema=self.response_schema,
         )
 
@@ -77,8 +80,8 @@ def malformed(detail: str, hint: str = "") -> InvalidInput:
     return InvalidInput(detail, code="ai-faces.bad-message", hint=hint)
 
 
-def chosen_tools(tools: tuple[Tool, ...], choice: str, names: Collection[str] = ()) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
-    """Return the tools to offer, and what of the choice can only be asked for: that a tool is called at all.
+def chosen_tools(tools: tuple[Tool, ...], choice: str, names: Collection[str] = ()) -> tuple[tuple[Tool, ...], Choice]:
+    """Return the tools to offer, and whether one of them has to be called.
 
     Args:
         choice: ``auto``, ``none``, or that one must be called: any other word.
@@ -88,9 +91,9 @@ def chosen_tools(tools: tuple[Tool, ...], choice: str, names: Collection[str] = 
         InvalidInput: a name is no tool's (code ``ai-faces.unknown-tool``).
     """
     if choice == "none":
-        return (), ()
+        return (), "auto"
     unknown = set(names) - {tool.name for tool in tools}
     if unknown:
         raise InvalidInput(f"The choice names a tool {min(unknown)[:80]!r} that is not there.", code="ai-faces.unknown-tool")
     kept = tuple(tool for tool in tools if not names or tool.name in names)
-    return kept, () if choice == "auto" else ("tool_choice",)
+    return kept, "auto" if choice == "auto" else "required"

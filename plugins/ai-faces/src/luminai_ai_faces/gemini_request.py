@@ -111,7 +111,7 @@ class GenerateContent(Struct, frozen=True, kw_only=True, rename="camel"):
             raise unsupported("responseModalities besides TEXT")
         calling = (self.tool_config.function_calling_config if self.tool_config is not None else None) or FunctionCalling()
         choice = {"NONE": "none", "ANY": "required"}.get((calling.mode or "").upper(), "auto")
-        kept, asked_only = chosen_tools(self.offered(), choice, calling.allowed_function_names or ())
+        kept, called = chosen_tools(self.offered(), choice, calling.allowed_function_names or ())
         return Ask(
             model=model,
             messages=self.spoken(),
@@ -119,9 +119,10 @@ class GenerateContent(Struct, frozen=True, kw_only=True, rename="camel"):
             max_output_tokens=config.max_output_tokens,
             temperature=config.temperature,
             tools=kept,
+            tool_choice=called,
             response_schema=_schema(config),
             stop=config.stop_sequences or (),
-            ignored=(*ignored, *asked_only),
+            ignored=ignored,
         )
 
     def spoken(self) -> tuple[ChatMessage, ...]:

@@ -14,6 +14,7 @@ from luminai_ai_faces.answering import Faces
 from luminai_ai_faces.anthropic_request import estimated_tokens
 from luminai_ai_faces.asking import passed_over
 from luminai_ai_faces.bounds import JSONObject
+from luminai_ai_faces.described import Streaming
 from luminai_ai_faces.gemini_reply import ContentWriter
 from luminai_ai_faces.gemini_request import REFUSED, BatchEmbedContents, CountTokens, EmbedContent, GenerateContent
 from luminai_ai_faces.listing import find
@@ -30,7 +31,7 @@ def gemini_handlers(faces: Faces) -> Sequence[Any]:
     """Return the route handlers."""
     ctx = faces.ctx
 
-    @post(["/v1/models/{model:path}", "/v1beta/models/{model:path}"], **CALL)
+    @post(["/v1/models/{model:path}", "/v1beta/models/{model:path}"], operation_class=Streaming, **CALL)
     async def call_model(request: Given, model: FromPath[str], data: JSONBody[JSONObject], alt: Alt = "") -> Response[Any]:
         """Answer as Gemini's `generateContent`, `streamGenerateContent`, `countTokens`, `embedContent` and `batchEmbedContents` do."""
         name, _, verb = model.removeprefix("/").rpartition(":")

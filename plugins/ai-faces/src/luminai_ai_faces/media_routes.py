@@ -17,6 +17,7 @@ from luminai import signed_in
 from luminai_ai_faces.answering import Faces
 from luminai_ai_faces.asking import passed_over, unsupported
 from luminai_ai_faces.bounds import ModelName, Text
+from luminai_ai_faces.described import Speaking
 from luminai_ai_faces.openai_routes import CALL, Given
 from luminai_ai_gateway import ImageCall, SpeechCall
 
@@ -64,7 +65,7 @@ def media_handlers(faces: Faces) -> Sequence[Any]:
         data_of = [{"b64_json": b64encode(made.content).decode()}]
         return Response({"created": int(ctx.clock.now().timestamp()), "data": data_of, "luminai": notes})
 
-    @post("/v1/audio/speech", **CALL)
+    @post("/v1/audio/speech", operation_class=Speaking, **CALL)
     async def create_speech(request: Given, data: JSONBody[SpeechCreate]) -> Response[Any]:
         """Return speech, as OpenAI's audio does; headers say how it was made and what of the request was passed over."""
         ignored = passed_over(await request.body(), SpeechCreate, REFUSED)

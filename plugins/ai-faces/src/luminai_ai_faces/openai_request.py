@@ -124,7 +124,7 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
         tools = tuple(Tool(one.function.name, one.function.description or "", one.function.parameters or {}) for one in self.tools or ())
         choice = self.tool_choice or "auto"
         named = (choice.function.name,) if isinstance(choice, ToolNamed) else ()
-        kept, asked_only = chosen_tools(tools, choice if isinstance(choice, str) else "required", named)
+        kept, called = chosen_tools(tools, choice if isinstance(choice, str) else "required", named)
         return Ask(
             model=self.model,
             messages=tuple(_message(one) for one in self.messages),
@@ -132,9 +132,10 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
             max_output_tokens=self.max_completion_tokens or self.max_tokens,
             temperature=self.temperature,
             tools=kept,
+            tool_choice=called,
             response_schema=response_schema(self.response_format),
             stop=(self.stop,) if isinstance(self.stop, str) else self.stop or (),
-            ignored=(*ignored, *asked_only),
+            ignored=ignored,
         )
 
 

@@ -16,6 +16,7 @@ from luminai_ai_faces import openai_request, responses_request
 from luminai_ai_faces.answering import Faces
 from luminai_ai_faces.asking import passed_over
 from luminai_ai_faces.bounds import MAX_BODY, MAX_PROMPT, ModelName, Text
+from luminai_ai_faces.described import Streaming
 from luminai_ai_faces.failures import answer_failure
 from luminai_ai_faces.openai_reply import ChatWriter
 from luminai_ai_faces.openai_request import ChatCompletion
@@ -49,7 +50,7 @@ def openai_handlers(faces: Faces) -> Sequence[Any]:
     """Return the route handlers."""
     ctx = faces.ctx
 
-    @post("/v1/chat/completions", **CALL)
+    @post("/v1/chat/completions", operation_class=Streaming, **CALL)
     async def create_chat_completion(request: Given, data: JSONBody[ChatCompletion]) -> Response[Any]:
         """Answer as OpenAI's chat completions do."""
         ask = data.ask(passed_over(await request.body(), ChatCompletion, openai_request.REFUSED))
@@ -61,7 +62,7 @@ def openai_handlers(faces: Faces) -> Sequence[Any]:
             return await streamed(ctx, request, answer, writer, faces.config.heartbeat_seconds)
         return Response(writer.whole(await answer.whole()))
 
-    @post("/v1/responses", **CALL)
+    @post("/v1/responses", operation_class=Streaming, **CALL)
     async def create_response(request: Given, data: JSONBody[ResponseCreate]) -> Response[Any]:
         """Answer as OpenAI's responses do. Nothing is stored: `previous_response_id` is refused."""
         ask = data.ask(passed_over(await request.body(), ResponseCreate, responses_request.REFUSED))

@@ -88,7 +88,7 @@ class ResponseCreate(Struct, frozen=True, kw_only=True):
         """Return it as an ask. Raises as ``asking``."""
         choice = self.tool_choice or "auto"
         named = (choice.name,) if isinstance(choice, ToolNamed) else ()
-        kept, asked_only = chosen_tools(tuple(_tool(one) for one in self.tools or ()), choice if isinstance(choice, str) else "required", named)
+        kept, called = chosen_tools(tuple(_tool(one) for one in self.tools or ()), choice if isinstance(choice, str) else "required", named)
         head = (ChatMessage("system", self.instructions),) if self.instructions else ()
         return Ask(
             model=self.model,
@@ -97,8 +97,9 @@ class ResponseCreate(Struct, frozen=True, kw_only=True):
             max_output_tokens=self.max_output_tokens,
             temperature=self.temperature,
             tools=kept,
+            tool_choice=called,
             response_schema=_schema(self.text.format if self.text is not None else None),
-            ignored=(*ignored, *asked_only, *(("store",) if self.store else ())),
+            ignored=(*ignored, *(("store",) if self.store else ())),
         )
 
     def mirrored(self) -> dict[str, Any]:

@@ -132,6 +132,8 @@ def _check_size(size: int, config: GatewayConfig) -> None:
 
 def _check_tools(request: ChatRequest) -> int:
     tools, size = request.tools, 0
+    if request.tool_choice == "required" and not tools:
+        raise InvalidInput("A tool has to be called, and there is none.", code="ai-gateway.nothing-to-call", hint="Send tools, or leave it free.")
     if len(tools) > MAX_TOOLS:
         raise TooLarge(f"A call has at most {MAX_TOOLS} tools.", code="ai-gateway.prompt-too-large", hint="Leave some out.")
     names: set[str] = set()

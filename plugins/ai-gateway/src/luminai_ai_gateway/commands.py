@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote as quoted
@@ -49,16 +50,30 @@ def list_models(terminal: Terminal) -> None:
 
 @models.command("test")
 @click.argument("name")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the picture or the speech that it makes; - for stdout."
+)
 @click.pass_obj
-def test_model(terminal: Terminal, name: str) -> None:
+def test_model(terminal: Terminal, name: str, output: Path | None) -> None:
     """Call the model NAME once, with as little as there can be; print how it ended, what it used and how long it took.
 
     \b
     Examples:
       luminai models test offline/extractive
       luminai models test gateway-route
+      luminai models test offline/pattern --output dot.png
     """
-    terminal.emit(terminal.request("POST", "/api/ai/manage/models/test", body={"model": name}))
+    found = terminal.request("POST", "/api/ai/manage/models/test", body={"model": name, "content": output is not None})
+    content = found.pop("content", None)
+    if output is not None:
+        if content is None:
+            raise click.BadParameter(f"{name} makes neither pictures nor speech.", param_hint="--output")
+        with click.open_file(str(output), "wb") as file:
+            file.write(b64decode(content))
+        if str(output) == "-":
+            return
+        found["file"] = str(output)
+    terminal.emit(found)
 
 
 @click.group()

@@ -7,13 +7,28 @@ from typing import Final
 
 from msgspec import Struct
 
-from luminai import AIError, AIErrorKind, DeadlineExceeded, End, EndState, HubError, RateLimited, Unavailable, Unprocessable, Upstream, WorkFailure
+from luminai import (
+    AIError,
+    AIErrorKind,
+    ChatRequest,
+    DeadlineExceeded,
+    End,
+    EndState,
+    HubError,
+    RateLimited,
+    Unavailable,
+    Unprocessable,
+    Upstream,
+    WorkFailure,
+)
 
 PASSING: Final = frozenset({AIErrorKind.RATE, AIErrorKind.UPSTREAM, AIErrorKind.TIMEOUT})
 BROKEN: Final = frozenset({EndState.CUT, EndState.STALLED, EndState.FAILED})
 RESTING: Final = "breaker-open"
 NOT_THERE: Final = "not-there"
 MISMATCH: Final = "schema-mismatch"
+UNCALLED: Final = "no-tool-called"
+BAD_ANSWERS: Final = frozenset({MISMATCH, UNCALLED})
 _LATE: Final = {EndState.STALLED: AIErrorKind.TIMEOUT}
 
 
@@ -102,8 +117,15 @@ def mismatched(wrong: Sequence[str]) -> Failure:
     return Failure(kind=AIErrorKind.UPSTREAM, code=MISMATCH, reason=f"the reply does not keep to the schema: {'; '.join(wrong)[:250]}")
 
 
+def uncalled(request: ChatRequest, state: EndState, *, calls_tools: bool) -> Failure | None:
+    """Return the failure of a reply that came to its end without the call of a tool that it had to hold; None when nothing is wrong."""
+    if request.tool_choice == "auto" or calls_tools or state is not EndState.FINISHED:
+        return None
+    return Failure(kind=AIErrorKind.UPSTREAM, code=UNCALLED, reason="the model was to call a tool, and called none")
+
+
 def work_failure(failure: Failure) -> WorkFailure:
     """Return why paid work failed."""
-    if failure.code == MISMATCH:
+    if failure.code in BAD_ANSWERS:
         return WorkFailure.INVALID_ANSWER
     return {AIErrorKind.TIMEOUT: WorkFailure.TIMEOUT, AIErrorKind.INVALID: WorkFailure.INVALID_INPUT}.get(failure.kind, WorkFailure.PROVIDER)

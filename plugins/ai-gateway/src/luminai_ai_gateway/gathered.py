@@ -38,6 +38,11 @@ class Gathered:
         """The text."""
         return "".join(self._pieces)
 
+    @property
+    def calls_tools(self) -> bool:
+        """Whether a tool is asked for."""
+        return bool(self._tool_calls)
+
     def reply(self, end: End) -> ChatReply:
         """Return it all as a reply that ended so."""
         sources, calls = tuple(self._sources), tuple(self._tool_calls)

@@ -53,7 +53,7 @@ def handlers(ctx: PluginContext, gateway: Gateway, prices: Prices) -> Sequence[A
         kind = next(one for one in ("chat", "embedding", "speech", "image") if one in kinds)
         whose: dict[str, Any] = {"actor": signed_in(request), "model": data.model, "origin": "models.test"}
         began = perf_counter()
-        found = await _small_call(gateway, kind, whose)
+        found = await _small_call(gateway, kind, whose, with_content=data.content)
         total = round(perf_counter() - began, 4)
         if not found.call:
             return msgspec.structs.replace(found, total=total)
@@ -78,7 +78,7 @@ def handlers(ctx: PluginContext, gateway: Gateway, prices: Prices) -> Sequence[A
     return [list_models, test_model, show_call]
 
 
-async def _small_call(gateway: Gateway, kind: str, whose: dict[str, Any]) -> ModelTest:
+async def _small_call(gateway: Gateway, kind: str, whose: dict[str, Any], *, with_content: bool) -> ModelTest:
     """Return what the smallest call of a kind came to."""
     if kind == "chat":
         request = ChatRequest(model="", messages=(ChatMessage("user", SMALL),), max_output_tokens=32, timeout=TEST_SECONDS)
@@ -90,7 +90,8 @@ async def _small_call(gateway: Gateway, kind: str, whose: dict[str, Any]) -> Mod
         vectors = await gateway.embed(EmbeddingCall(texts=("ready",), **whose))
         return ModelTest(model=whose["model"], kind=kind, end="finished", said=f"a vector of {len(vectors.vectors[0])} numbers", usage=vectors.usage)
     media = await (gateway.speak(SpeechCall(text="Ready.", **whose)) if kind == "speech" else gateway.image(ImageCall(prompt="A dot.", **whose)))
-    return ModelTest(model=whose["model"], kind=kind, end="finished", said=f"{len(media.content)} bytes of {media.content_type}", usage=media.usage)
+    what, content = f"{len(media.content)} bytes of {media.content_type}", media.content if with_content else None
+    return ModelTest(model=whose["model"], kind=kind, end="finished", said=what, usage=media.usage, content=content)
 
 
 def _offered(name: str, plugin: str, model: Model, rates: Sequence[Rate]) -> ModelView:

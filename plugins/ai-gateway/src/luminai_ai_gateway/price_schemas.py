@@ -125,18 +125,20 @@ class ModelView(Struct, frozen=True, kw_only=True):
 
 
 class ModelTestAsk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Call a model once, with as little as there can be."""
+    """Call a model once, with as little as there can be. ``content``: also give the picture or the speech that it makes."""
 
     model: Annotated[str, Meta(min_length=1, max_length=240, pattern=r"^[^\x00-\x20\x7f]+\Z")]
+    content: bool = False
 
 
 class ModelTest(Struct, frozen=True, kw_only=True):
-    """What a small call came to. Times are seconds; ``said`` is the reply's beginning, or what it is."""
+    """What a small call came to. Times are seconds; ``said`` is the reply's beginning, or what it is; ``content`` what was made, in base64."""
 
     model: str
     kind: str
     end: str
     said: Annotated[str, Meta(max_length=200)]
+    content: bytes | None = None
     code: str = ""
     reason: str = ""
     usage: Usage | None = None

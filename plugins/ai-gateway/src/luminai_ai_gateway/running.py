@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from luminai import AIErrorKind, EndState, Held, HubError, PluginContext, Usage, WorkFailure
 from luminai_ai_gateway.account import Account, tokens_of
-from luminai_ai_gateway.failures import MISMATCH, Exhausted, problem, work_failure
+from luminai_ai_gateway.failures import BAD_ANSWERS, Exhausted, problem, work_failure
 from luminai_ai_gateway.places import Places
 from luminai_ai_gateway.pricing import quantities_of
 from luminai_ai_gateway.record import COST, Entry, Outcome, Records
@@ -99,7 +99,7 @@ class Running:
     async def end(self, state: EndState, *, usage: Usage | None, code: str = "", reason: str = "") -> None:
         """End the call as ``state``: its row and its payment are durable when this returns."""
         outcome = Outcome(state=state, code=code, reason=reason, has_content=self._account.first is not None)
-        outcome.failure = WorkFailure.INVALID_ANSWER if code == MISMATCH else None
+        outcome.failure = WorkFailure.INVALID_ANSWER if code in BAD_ANSWERS else None
         await self._close(outcome, usage)
 
     async def _close(self, outcome: Outcome, usage: Usage | None = None) -> None:

@@ -38,7 +38,8 @@ class Gateway:
         Unprocessable: ``ai-gateway.unknown-model``, ``ai-gateway.unknown-provider``; ``ai-gateway.wrong-kind`` for a model that does something else;
             ``ai-gateway.no-tools``; ``ai-gateway.bad-tool-schema`` and ``ai-gateway.bad-response-schema`` with every finding; ``ai-gateway.refused``
             when every provider calls the request invalid.
-        InvalidInput: ``ai-gateway.bad-text`` for what is no text, ``ai-gateway.empty``.
+        InvalidInput: ``ai-gateway.bad-text`` for what is no text, ``ai-gateway.empty``, ``ai-gateway.nothing-to-call`` where a tool has to be called
+            and none is sent.
         TooLarge: ``ai-gateway.prompt-too-large``.
         Conflict: the key stands for a call that runs or gave something (``ai-gateway.key-used``).
         RateLimited: too many calls of this person at once (``ai-gateway.too-many-calls``), or every provider's rate or quota is spent
@@ -104,7 +105,8 @@ class Gateway:
         """Return the whole reply with its ``trace``; one that broke off and that no other model could give has its honest ``end``.
 
         Raises:
-            Upstream: besides the above, the reply does not keep to the schema, also after one repair (``ai-gateway.schema-mismatch``).
+            Upstream: besides the above, the reply does not keep to the schema, also after one repair (``ai-gateway.schema-mismatch``), or calls no
+                tool where it has to (``ai-gateway.no-tool-called``).
         """
         account = Account()
         call, plan, size = self._admit(call)

@@ -15,6 +15,7 @@ from luminai import (
     AIErrorKind,
     ChatMessage,
     ChatRequest,
+    Continuation,
     Deadlines,
     End,
     EndState,
@@ -24,12 +25,12 @@ from luminai import (
 )
 from luminai_ai_gateway.account import Account, Attempt, bytes_of, sound_usage, tokens_of
 from luminai_ai_gateway.catalogue import Plan, Target
-from luminai_ai_gateway.failures import BROKEN, Failure, failure_of, failure_of_end
+from luminai_ai_gateway.failures import BROKEN, Failure, failure_of, failure_of_end, uncalled
 from luminai_ai_gateway.gathered import Gathered
+from luminai_ai_gateway.repeated import REPEATED, unrepeated
 from luminai_ai_gateway.structured import asking
 from luminai_ai_gateway.tries import Tries
 
-GO_ON: Final = "Your reply broke off. Go on exactly where it ends, without repeating any of it and without a word about this."
 SIGNS_A_TOKEN: Final = 8
 """More than a token has in any text that people write: a bound against what never ends, not an estimate."""
 _LEFT: Final = End(state=EndState.CANCELLED, reason="the reader left")
@@ -87,7 +88,7 @@ class Reply:
                 continue
             attempt, stop = account.attempt(target.name), Stop(_LEFT)
             try:
-                async with aclosing(target.provider.stream(self._asked(target, broken))) as source:  # type: ignore[type-var]
+                async with aclosing(self._source(target, broken)) as source:
                     while not isinstance(event := await self._step(source, attempt), Stop):
                         if broken is not None:
                             yield self._seam(target, broken)
@@ -118,6 +119,10 @@ class Reply:
             raise self._tries.exhausted()
         yield self._end(broken)
 
+    def _source(self, target: Target, broken: End | None) -> AsyncGenerator[StreamEvent, None]:
+        source: Any = target.provider.stream(self._asked(target, broken))
+        return unrepeated(source, self.came.text) if broken is not None and self._handling.mid_stream == "keep" else source
+
     async def _step(self, source: AsyncIterator[StreamEvent], attempt: Attempt) -> StreamEvent | Stop:
         """Return the next content, or how the try ended. Only content resets the clock: empty pieces do not."""
         account, now = self._account, get_running_loop().time()
@@ -144,6 +149,9 @@ class Reply:
             if size:
                 account.content(attempt, size, came)
                 return event
+            if event is REPEATED:
+                now = get_running_loop().time()
+                deadline = self._deadlines.until(min(now + wait, self._tries.ends))
 
     def _raised(self, error: Exception, attempt: Attempt) -> Stop:
         """Return what an exception means: by the contract it only comes before the first content."""
@@ -172,7 +180,8 @@ class Reply:
         """Return what a model is asked: the request, or to go on behind what came."""
         more: dict[str, Any] = {"model": target.model.id, "timeout": self._tries.left}
         if broken is not None and self._handling.mid_stream == "keep":
-            more["messages"] = (*asking(self._request, target.model).messages, ChatMessage("assistant", self.came.text), ChatMessage("user", GO_ON))
+            told = Continuation(self.came.text).instruction
+            more["messages"] = (*asking(self._request, target.model).messages, ChatMessage("assistant", self.came.text), ChatMessage("user", told))
             if self._request.max_output_tokens is not None:
                 more["max_output_tokens"] = max(1, self._request.max_output_tokens - tokens_of(self.came.size))
         return replace(asking(self._request, target.model), **more)
@@ -188,6 +197,8 @@ class Reply:
         self._account.end(attempt, end.state, usage, code=code or end.code)
 
     def _end(self, end: End) -> End:
+        if (failure := uncalled(self._request, end.state, calls_tools=self.came.calls_tools)) is not None:
+            end = replace(end, state=EndState.FAILED, code=failure.code, reason=failure.reason)
         return replace(end, usage=self._account.usage)
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from luminai import AIErrorKind, ChatReply, ChatRequest, EmbeddingReply, End, EndState, MediaReply, Usage
 from luminai_ai_gateway.account import Account, bytes_of, sound_usage
 from luminai_ai_gateway.catalogue import Target
-from luminai_ai_gateway.failures import BROKEN, Failure, failure_of, failure_of_end
+from luminai_ai_gateway.failures import BROKEN, Failure, failure_of, failure_of_end, uncalled
 from luminai_ai_gateway.tries import Tries
 
 T = TypeVar("T")
@@ -72,6 +72,8 @@ def judge_reply(reply: ChatReply, request: ChatRequest) -> Verdict:
     """Tell what a reply is."""
     size = bytes_of(reply.text) + sum(len(call.arguments) or 1 for call in reply.tool_calls)
     usage, code = sound_usage(reply.usage, request, size)
+    if (failure := uncalled(request, reply.end, calls_tools=bool(reply.tool_calls))) is not None:
+        return Verdict(state=EndState.FAILED, usage=usage, code=failure.code, failure=failure)  # words in its place are no answer
     failure = failure_of_end(End(state=reply.end)) if reply.end in BROKEN else None
     return Verdict(state=reply.end, usage=usage, size=size, code=code, failure=failure)
 

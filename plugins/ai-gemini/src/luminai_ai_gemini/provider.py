@@ -61,6 +61,8 @@ class GeminiProvider(HttpAIProvider):
         if request.tools:
             tools = [{"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters} for tool in request.tools]
             body["tools"] = [{"functionDeclarations": tools}]
+            if request.tool_choice == "required":
+                body["toolConfig"] = {"functionCallingConfig": {"mode": "ANY"}}
         return _call(request.model, "streamGenerateContent?alt=sse" if stream else "generateContent", body)
 
     def reader(self, request: ChatRequest) -> Reader:

@@ -87,6 +87,8 @@ class OpenAIProvider(HttpAIProvider):
         if request.tools:
             kinds = ("name", "description", "parameters")
             body["tools"] = [{"type": "function", "function": {kind: getattr(tool, kind) for kind in kinds}} for tool in request.tools]
+            if request.tool_choice == "required":  # by name it is not known to all services: who wants one tool called offers that one alone
+                body["tool_choice"] = "required"
         if request.response_schema is not None:
             schema = {"name": "reply", "schema": request.response_schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}

@@ -13,6 +13,7 @@ import msgspec
 from luminai import (
     ChatMessage,
     ChatRequest,
+    Continuation,
     End,
     EndState,
     PluginContext,
@@ -26,7 +27,6 @@ from luminai import (
 )
 from luminai_chat.charges import Charges
 from luminai_chat.config import ChatConfig
-from luminai_chat.continuation import Continuation, go_on
 from luminai_chat.keeper import Keeper
 from luminai_chat.links import LinkFilter
 from luminai_chat.tools import Toolbox
@@ -65,7 +65,7 @@ class Generation:
         if turn.prefix:
             messages.append(ChatMessage("assistant", turn.prefix))
             if turn.model.follows_instructions:
-                messages.append(ChatMessage("user", go_on(turn.prefix)))
+                messages.append(ChatMessage("user", Continuation(turn.prefix).instruction))
         deadline = asyncio.get_running_loop().time() + self._config.total_seconds
         calls_left = self._config.tool_calls
         while True:

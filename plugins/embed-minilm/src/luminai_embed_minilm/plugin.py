@@ -42,6 +42,11 @@ class Plugin:
             ctx.log.warning("embed-minilm.not-usable", extra={"plugin": ctx.id, "reason": str(error)})
 
     @hookimpl
+    async def stop(self, ctx: PluginContext) -> None:
+        """Let the weights go: while they are mapped, their file stays open."""
+        self._of(ctx).release()
+
+    @hookimpl
     async def test_config(self, ctx: PluginContext) -> Sequence[ProblemItem]:
         """Load the model."""
         try:

@@ -63,6 +63,10 @@ class MiniLMProvider:
                 self.problem = ""
             return self._model
 
+    def release(self) -> None:
+        """Forget the model; the next call loads it again."""
+        self._model = None
+
     async def embed(self, model: str, texts: Sequence[str], *, timeout: float = 30.0) -> EmbeddingReply:
         """Return a vector of length 1 for each text.
 

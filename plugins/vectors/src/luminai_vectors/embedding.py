@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from luminai import Action, Job, PluginContext, Unprocessable
+from luminai import Action, Forbidden, Job, PaymentRequired, PluginContext, RateLimited, Unprocessable
 from luminai_vectors.config import ModelName
 from luminai_vectors.contract import MAX_COLLECTION, Text, TextSource, VectorItem, VectorStore
 from luminai_vectors.service import Embedded, Vectors
@@ -33,7 +33,7 @@ class Embed(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EmbedReport(Struct, frozen=True, kw_only=True):
-    """What was done: ``embedded`` texts are new, ``removed`` ones are gone, of ``texts`` in all."""
+    """What was done: ``embedded`` texts are new, ``removed`` ones are gone, of ``texts`` in all; for ``unpaid`` ones their owners could not pay."""
 
     collection: CollectionName
     model: Annotated[str, Meta(max_length=200)]
@@ -41,6 +41,7 @@ class EmbedReport(Struct, frozen=True, kw_only=True):
     texts: Annotated[int, Meta(ge=0)]
     embedded: Annotated[int, Meta(ge=0)]
     removed: Annotated[int, Meta(ge=0)]
+    unpaid: Annotated[int, Meta(ge=0)]
 
 
 def embed_action(ctx: PluginContext, vectors: Vectors) -> Action:
@@ -58,7 +59,8 @@ def embed_action(ctx: PluginContext, vectors: Vectors) -> Action:
         run = _Run(job, vectors, source, after)
         await run.add()
         await run.remove()
-        report = EmbedReport(collection=given.collection, model=model, store=after.store, texts=run.texts, embedded=run.embedded, removed=run.removed)
+        counts = {"texts": run.texts, "embedded": run.embedded, "removed": run.removed, "unpaid": run.unpaid}
+        report = EmbedReport(collection=given.collection, model=model, store=after.store, **counts)
 
         def work(session: Any) -> None:
             vectors.note(session, after)
@@ -95,7 +97,7 @@ class _Run:
         self._source = source
         self._to = to
         self._store: VectorStore = vectors.store
-        self.texts = self.embedded = self.removed = 0
+        self.texts = self.embedded = self.removed = self.unpaid = 0
 
     async def add(self) -> None:
         """Embed the texts that have no vector yet."""
@@ -120,7 +122,11 @@ class _Run:
             there = await self._store.held(owner, self._to.stored, list(texts))
             new = {one: text for one, text in texts.items() if one not in there}
             if new:
-                made = await self._vectors.embed(self._to.model, list(new.values()), timeout=EMBED_SECONDS)
+                try:
+                    made = await self._vectors.embed(self._to.model, list(new.values()), timeout=EMBED_SECONDS, payer=owner)
+                except (PaymentRequired, RateLimited, Forbidden):  # whoever cannot pay must not keep others waiting; the next run tries again
+                    self.unpaid += len(new)
+                    continue
                 await self._store.upsert(owner, self._to.stored, [VectorItem(one, vector) for one, vector in zip(new, made, strict=True)])
                 self.embedded += len(new)
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 from sqlalchemy import delete, select
 
-from luminai import AIError, AIErrorKind, HubError, NotFound, PluginContext, Unavailable, Unprocessable, Upstream
+from luminai import AIError, AIErrorKind, EmbeddingReply, HubError, NotFound, PluginContext, Unavailable, Unprocessable, Upstream
+from luminai_vectors.charges import charged
 from luminai_vectors.config import VectorsConfig
 from luminai_vectors.contract import SOURCE_POINT, STORE_POINT, Hit, TextSource, VectorStore
 from luminai_vectors.models import embedded
@@ -74,34 +75,45 @@ class Vectors:
         Raises:
             Unavailable: the collection was not embedded yet (code ``vectors.not-embedded``), or store or model are away.
             Upstream: the model failed (code ``vectors.model-failed``).
+            PaymentRequired, RateLimited, Forbidden: as ``Metering.hold``; the owner pays for the query, unless it is ``SHARED``.
         """
         current = await self.embedded(collection)
         if current is None:
             raise Unavailable(f"{collection} is not embedded yet.", code="vectors.not-embedded", hint="Run the action vectors.embed.")
-        (vector,) = await self.embed(current.model, [query], timeout=timeout)
+        (vector,) = await self.embed(current.model, [query], timeout=timeout, payer=owner)
         hits = await self._store(current.store).search(owner, current.stored, vector, k)
         return Nearest(tuple(hits), current.model)
 
-    async def embed(self, model: str, texts: Sequence[str], *, timeout: float = 60.0) -> Sequence[Any]:
+    async def embed(self, model: str, texts: Sequence[str], *, timeout: float = 60.0, payer: str = "") -> Sequence[Any]:
         """Return a vector for each text (cut to 8,000 characters), made by ``model`` (``provider/model``).
+
+        Args:
+            payer: Whose texts they are, who pays for them where something meters; "" or ``SHARED`` for the hub's own.
 
         Raises:
             Unavailable: no running plugin has the model's provider (code ``vectors.no-model``).
             Unprocessable: the provider does not embed with that model (code ``vectors.no-model``).
             Upstream: the provider failed, or gave another number of vectors (code ``vectors.model-failed``).
+            PaymentRequired, RateLimited, Forbidden: as ``Metering.hold``.
         """
         name, _, own = model.partition("/")
         provider = self._ctx.providers.ai_providers.get(name)
         if provider is None:
             raise Unavailable(f"No running plugin offers the provider {name}.", code="vectors.no-model", hint="Enable it, or set another model.")
+        given = [text[:MAX_TEXT] for text in texts]
+
+        async def ask() -> EmbeddingReply:
+            reply: EmbeddingReply = await provider.embed(own, given, timeout=timeout)
+            if len(reply.vectors) != len(given):
+                raise AIError(AIErrorKind.UPSTREAM, f"it gave {len(reply.vectors)} vectors for {len(given)} texts")
+            return reply
+
         try:
-            reply = await provider.embed(own, [text[:MAX_TEXT] for text in texts], timeout=timeout)
+            reply = await charged(self._ctx, payer, model, given, ask, timeout=timeout)
         except AIError as error:
             if error.kind is AIErrorKind.INVALID:
                 raise Unprocessable(f"{model}: {error}", code="vectors.no-model", hint="Name a model that makes embeddings.") from error
             raise Upstream(f"{model}: {error}", code="vectors.model-failed", retry_after=error.retry_after) from error
-        if len(reply.vectors) != len(texts):
-            raise Upstream(f"{model} gave {len(reply.vectors)} vectors for {len(texts)} texts.", code="vectors.model-failed")
         return reply.vectors
 
     async def embedded(self, collection: str) -> Embedded | None:

@@ -1,4 +1,5 @@
 // Streams an answer from POST /api/chat and builds it as nodes: no innerHTML, so Trusted Types can stay on.
+import { ask as account, leaveFor, Refused } from "./account-api.js";
 import { el } from "./dom.js";
 
 const form = document.querySelector("#ask");
@@ -6,7 +7,21 @@ const log = document.querySelector("#log");
 const box = form.elements.message;
 const send = document.querySelector("#send");
 const stop = document.querySelector("#stop");
-let running = null;
+const keep = document.querySelector("#keep");
+let running = null, token = "", session = null;
+
+// What is saved is somebody's: an access token in memory, got by a cookie that no script reads, as on the pages of the account.
+async function signIn() {
+  token = (await (await account("POST", "/api/auth/refresh", {})).json()).access_token;
+}
+
+async function post(path, body, tries = 2) {
+  const headers = { "Content-Type": "application/json", Accept: "text/event-stream", ...(token && { Authorization: `Bearer ${token}` }) };
+  const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  if (response.status !== 401 || !token || tries === 1) return response;
+  await signIn(); // it has run out
+  return post(path, body, 1);
+}
 
 function safeLink(url) {
   try {
@@ -77,7 +92,7 @@ async function* events(response) {
 
 function showProblem(problem, retry) {
   const wait = problem.retry_after ? ` Try again in ${Math.ceil(problem.retry_after)} s.` : "";
-  const again = el("button", { type: "button", onclick: () => ask(retry) }, "Try again");
+  const again = el("button", { type: "button", onclick: retry }, "Try again");
   log.append(el("article", { className: "bubble problem", role: "alert" }, el("p", {}, (problem.detail || problem.title) + wait), problem.hint ? el("p", { className: "hint" }, problem.hint) : null, el("p", { className: "tools" }, again)));
 }
 
@@ -86,7 +101,11 @@ function finish(bubble, body, answer) {
   bubble.querySelector(".who").append(el("span", { className: `badge ${badge.state}${badge.pulse ? " pulse" : ""}` }, `R ${answer.R.toFixed(2)} ${badge.state}`));
   body.classList.remove("waiting");
   body.replaceChildren(blocks(answer.response));
-  if (answer.end_state !== "finished") bubble.append(el("p", { className: "hint" }, `This answer is ${answer.end_state}.`));
+  if (answer.end_state !== "finished") {
+    const more = el("button", { type: "button", onclick: () => { more.remove(); goOn(answer.turn_id, bubble); } }, "Go on");
+    const isKept = answer.session_id && answer.end_state !== "filtered";
+    bubble.append(el("p", { className: "hint" }, `This answer is ${answer.end_state}. `, isKept ? more : null));
+  }
   if (answer.sources.length) {
     bubble.append(el("ul", { className: "sources" }, ...answer.sources.map((source) => el("li", {}, el("a", { href: safeLink(source.url) ?? "#" }, source.title)))));
   }
@@ -98,13 +117,24 @@ function finish(bubble, body, answer) {
   bubble.append(el("p", { className: "tools" }, copy));
 }
 
-async function ask(question) {
+function ask(question) {
   if (running || !question.trim()) return;
   document.querySelector("#empty")?.remove();
-  const persona = form.elements.persona;
   log.append(el("article", { className: "bubble mine" }, el("p", {}, question)));
+  const persona = form.elements.persona;
+  const who = persona.selectedOptions[0].text.replace(/^\S+\s/, "");
+  return listen(who, "/api/chat", { message: question, persona: persona.value, ...(session && { session_id: session }) }, () => ask(question));
+}
+
+// A reply that broke off stays as it is; what comes is a message of its own.
+function goOn(turn, bubble) {
+  if (running) return;
+  return listen(bubble.querySelector(".who").childNodes[1].textContent.trim(), `/api/chat/turns/${turn}/continue`, {}, () => goOn(turn, bubble));
+}
+
+async function listen(who, path, given, retry) {
   const body = el("div", { className: "waiting" });
-  const bubble = el("article", { className: "bubble theirs", ariaBusy: "true" }, el("p", { className: "who" }, el("span", { className: "orb", ariaHidden: "true" }), ` ${persona.selectedOptions[0].text.replace(/^\S+\s/, "")}`), body);
+  const bubble = el("article", { className: "bubble theirs", ariaBusy: "true" }, el("p", { className: "who" }, el("span", { className: "orb", ariaHidden: "true" }), ` ${who} `), body);
   log.append(bubble);
   bubble.scrollIntoView({ block: "end" });
   running = { turn: null };
@@ -112,11 +142,15 @@ async function ask(question) {
   stop.hidden = false;
   let text = "", ended = false;
   try {
-    const response = await fetch("/api/chat", { method: "POST", headers: { "Content-Type": "application/json", Accept: "text/event-stream" }, body: JSON.stringify({ message: question, persona: persona.value }) });
+    const response = await post(path, given);
     if (!response.ok) throw await response.json();
     for await (const { event, data } of events(response)) {
-      if (event === "turn") running.turn = data.turn_id;
+      if (event === "turn") { running.turn = data.turn_id; session = data.session_id; }
       else if (event === "text") { text += data.text; body.replaceChildren(blocks(text)); }
+      else if (event === "seam" && !data.keep) {
+        text = "";
+        body.after(el("p", { className: "hint" }, `A first answer broke off (${data.reason}); ${data.model} began anew.`));
+      }
       else if (event === "problem") throw data;
       else if (event === "end") { ended = true; finish(bubble, body, data); }
     }
@@ -124,7 +158,8 @@ async function ask(question) {
   } catch (problem) {
     body.classList.remove("waiting");
     if (!text) bubble.remove();
-    showProblem(problem instanceof Error ? { title: "The hub cannot be reached.", hint: "Check your connection." } : problem, question);
+    const unreachable = { title: "The hub cannot be reached.", hint: "Check your connection." };
+    showProblem(problem instanceof Refused ? problem.problem : problem instanceof Error ? unreachable : problem, retry);
   } finally {
     bubble.ariaBusy = "false";
     running = null;
@@ -145,5 +180,14 @@ form.addEventListener("submit", (event) => {
 box.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
 });
-stop.addEventListener("click", () => running?.turn && fetch(`/api/chat/turns/${running.turn}/cancel`, { method: "POST" }));
+stop.addEventListener("click", () => running?.turn && post(`/api/chat/turns/${running.turn}/cancel`, {}));
 log.addEventListener("click", (event) => { const question = event.target.closest?.("[data-question]")?.dataset.question; if (question) ask(question); });
+keep.hidden = false;
+keep.addEventListener("click", async () => {
+  try {
+    await signIn();
+  } catch {
+    return leaveFor(`/account/sign-in?next=${encodeURIComponent(location.pathname)}`);
+  }
+  keep.closest("p").replaceChildren("What is said from here on is saved under your account.");
+});

@@ -19,11 +19,6 @@ GO_ON: Final = (
 )
 
 
-def go_on(prefix: str) -> str:
-    """Return what a model that follows instructions is told."""
-    return GO_ON.format(anchor=prefix[-ANCHOR:])
-
-
 class Continuation:
     """Takes out what a continuation repeats of the end of ``prefix``: the longest end of it that the text begins with, of at least ``LEAST``
     characters (or all of a shorter prefix of at least 4). Text is held back only while it may still be such a repetition.
@@ -34,6 +29,11 @@ class Continuation:
         self._held = ""
         self._starts = _starts(prefix)
         self._is_open = bool(self._starts)
+
+    @property
+    def instruction(self) -> str:
+        """What a model that is to go on is told, behind the reply that broke off."""
+        return GO_ON.format(anchor=self._prefix[-ANCHOR:])
 
     def feed(self, text: str) -> str:
         """Return what is new of the next piece, "" while that is not known."""
