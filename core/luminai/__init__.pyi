@@ -143,6 +143,8 @@ from luminai.contracts.verification import IDENTITY_CHECK_POINT as IDENTITY_CHEC
 from luminai.contracts.verification import IdentityCheck as IdentityCheck
 from luminai.contracts.verification import IdentityClaim as IdentityClaim
 from luminai.contracts.verification import IdentityFinding as IdentityFinding
+from luminai.data.prepared import Prepared as Prepared
+from luminai.data.prepared import driver_rows as driver_rows
 from luminai.data.row_security import disable_owner_policy as disable_owner_policy
 from luminai.data.row_security import enable_owner_policy as enable_owner_policy
 from luminai.data.types import JSONText as JSONText

@@ -115,6 +115,7 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
         "Verified",
         "Webhook",
     ),
+    "luminai.data.prepared": ("Prepared", "driver_rows"),
     "luminai.data.row_security": ("disable_owner_policy", "enable_owner_policy"),
     "luminai.data.types": ("JSONText", "UTCDateTime", "metadata_for"),
     "luminai.http.problems": ("PROBLEM_TYPE", "failure_of"),
