@@ -143,6 +143,8 @@ from luminai.contracts.verification import IDENTITY_CHECK_POINT as IDENTITY_CHEC
 from luminai.contracts.verification import IdentityCheck as IdentityCheck
 from luminai.contracts.verification import IdentityClaim as IdentityClaim
 from luminai.contracts.verification import IdentityFinding as IdentityFinding
+from luminai.data.prepared import Prepared as Prepared
+from luminai.data.prepared import driver_rows as driver_rows
 from luminai.data.row_security import disable_owner_policy as disable_owner_policy
 from luminai.data.row_security import enable_owner_policy as enable_owner_policy
 from luminai.data.types import JSONText as JSONText
@@ -166,6 +168,8 @@ from luminai.http.pages import page_cursor as page_cursor
 from luminai.http.pages import page_limit as page_limit
 from luminai.http.problems import PROBLEM_TYPE as PROBLEM_TYPE
 from luminai.http.problems import failure_of as failure_of
+from luminai.http.pushed import PushedStream as PushedStream
+from luminai.http.pushed import ReaderLeft as ReaderLeft
 from luminai.http.requests import actor_of as actor_of
 from luminai.http.requests import client_address as client_address
 from luminai.http.requests import log_field as log_field
@@ -285,13 +289,16 @@ __all__ = [
     "Persona",
     "PersonaVoice",
     "PluginContext",
+    "Prepared",
     "Problem",
     "ProblemItem",
     "ProviderInstance",
     "Providers",
     "PurgeItem",
+    "PushedStream",
     "Quote",
     "RateLimited",
+    "ReaderLeft",
     "ResonanceCalculator",
     "ResonancePart",
     "ResonanceReport",
@@ -342,6 +349,7 @@ __all__ = [
     "check_timed_signature",
     "client_address",
     "disable_owner_policy",
+    "driver_rows",
     "enable_owner_policy",
     "failure_of",
     "hookimpl",

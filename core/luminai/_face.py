@@ -116,10 +116,12 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
         "Verified",
         "Webhook",
     ),
+    "luminai.data.prepared": ("Prepared", "driver_rows"),
     "luminai.data.row_security": ("disable_owner_policy", "enable_owner_policy"),
     "luminai.data.types": ("JSONText", "UTCDateTime", "metadata_for"),
     "luminai.http.problems": ("PROBLEM_TYPE", "failure_of"),
     "luminai.http.requests": ("actor_of", "client_address", "log_field", "request_id", "signed_in"),
+    "luminai.http.pushed": ("PushedStream", "ReaderLeft"),
     "luminai.http.pages": ("Page", "page_cursor", "page_limit"),
     "luminai.http.signatures": ("SigningSecret", "check_any_signature", "check_signature", "check_timed_signature", "signing_secrets"),
 }

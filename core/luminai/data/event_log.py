@@ -17,6 +17,7 @@ from luminai.data.after_commit import Word, words
 from luminai.data.causes import Cause, stands_at
 from luminai.data.ids import new_id
 from luminai.data.owners import unit_acts_for
+from luminai.data.prepared import Prepared
 from luminai.data.tables_events import events
 from luminai.telemetry.spans import SpanPlace
 
@@ -25,7 +26,7 @@ _PUBLISHED: Final = "luminai.published"
 _DOUBTFUL: Final = "luminai.published-doubtful"
 _CAUSE: Final = "luminai.cause"
 _NO_CAUSE: Final = Cause("")
-_PUT: Final = insert(events)  # built once: building a statement costs more than running it
+_PUT: Final = Prepared(insert(events))
 
 
 class Published(Struct, frozen=True, kw_only=True):
@@ -110,7 +111,7 @@ def publish(session: Session, event: Event, origin: Origin, at: datetime, *, pay
         "keep": origin.keep if number is None else "lasting",
         "created_at": at,
     }
-    session.execute(_PUT, row)
+    _PUT.run(session, row)
     session.info.setdefault(_PUBLISHED, []).append(found)
     return found
 

@@ -8,7 +8,7 @@ error at the first call, and not somebody else's row. What is covered: ``docs/de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from enum import Enum, auto
 from typing import Any, Final, Literal, TypeVar
@@ -121,6 +121,12 @@ def _look_at(_: Any, statement: str, __: Any, context: Any) -> None:
     if rule is None or (unit.is_flushing and rule.is_change):
         return
     _confine(rule, context.compiled_parameters if compiled is not None else (), unit.whose)
+
+
+def judge(rule: Rule | None, given: Mapping[str, Any]) -> None:
+    """Refuse a statement that breaks its rule, while a confined unit runs. Raises as ``check``."""
+    if rule is not None and (unit := _running.get()) is not None:
+        _confine(rule, (given,), unit.whose)
 
 
 def _confine(rule: Rule | None, parameters: Any, whose: Acting) -> None:

@@ -29,6 +29,7 @@ from luminai.data.backups import copy_sqlite
 from luminai.data.database import Busy, HubDatabase, Unit
 from luminai.data.driver_errors import keep_values_out
 from luminai.data.owners import Acting, keep_owners_apart
+from luminai.data.prepared import driver_rows
 from luminai.data.sqlite_walk import Walk
 from luminai.data.sqlite_writer import Running, Writer, storage_error
 
@@ -184,18 +185,22 @@ async def empty_log(database: HubDatabase) -> bool:
 
 
 class _Dialect(SQLiteDialect_pysqlite):
-    """SQLAlchemy's, with savepoints as plain texts: it compiles them anew each time, which costs a unit more than three of its statements."""
+    """SQLAlchemy's, with savepoints by the driver and under one name, so that their texts stay prepared: it compiles each anew.
+
+    SQLite means the innermost of a name. So one that was gone back to is also ended, for SQLAlchemy does not come to it again.
+    """
 
     supports_statement_cache = True
 
-    def do_savepoint(self, connection: Connection, name: str) -> None:
-        connection.exec_driver_sql(f"SAVEPOINT {name}")
+    def do_savepoint(self, connection: Connection, name: str) -> None:  # noqa: ARG002 - SQLAlchemy's shape
+        driver_rows(connection, "SAVEPOINT part")
 
-    def do_rollback_to_savepoint(self, connection: Connection, name: str) -> None:
-        connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+    def do_rollback_to_savepoint(self, connection: Connection, name: str) -> None:  # noqa: ARG002 - as above
+        driver_rows(connection, "ROLLBACK TO SAVEPOINT part")
+        driver_rows(connection, "RELEASE SAVEPOINT part")
 
-    def do_release_savepoint(self, connection: Connection, name: str) -> None:
-        connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+    def do_release_savepoint(self, connection: Connection, name: str) -> None:  # noqa: ARG002 - as above
+        driver_rows(connection, "RELEASE SAVEPOINT part")
 
 
 registry.register("sqlite.luminai", __name__, _Dialect.__name__)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from luminai.contracts.vault import Vault
 from luminai.data.event_log import Published
 from luminai.data.ids import new_id
+from luminai.data.prepared import Prepared
 from luminai.data.tables_endpoints import endpoint_calls, endpoint_types, endpoints
 from luminai.work.endpoints import KEPT_CALLS, call_place, key_of, place
 
@@ -22,7 +23,7 @@ DISABLE_AFTER: Final = 20
 """Attempts in a row that failed, over all messages; a single message makes at most 15."""
 ANSWER_BYTES: Final = 500
 _ENDPOINT: Final = select(endpoints).where(endpoints.c.id == bindparam("of"))
-_WANTED: Final = (
+_WANTED: Final = Prepared(
     select(endpoints.c.id, endpoints.c.subject)
     .join(endpoint_types, endpoint_types.c.endpoint == endpoints.c.id)
     .where(
@@ -72,7 +73,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
 def wanted_by(session: Session, event: Published) -> list[tuple[str, str]]:
     """Return the endpoints that get an event, with their subjects."""
-    rows = session.execute(_WANTED, {"type": event.type, "owner": event.owner or "-", "about": event.subject or "-"})
+    rows = _WANTED.rows(session, {"type": event.type, "owner": event.owner or "-", "about": event.subject or "-"})
     return [(row.id, row.subject) for row in rows]
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
-from luminai import Conflict, EndState, Held, HubError, NotFound, PluginContext, Trace, Unprocessable, Usage, Work, WorkFailure
+from luminai import Conflict, EndState, Held, HubError, NotFound, PluginContext, Prepared, Trace, Unprocessable, Usage, Work, WorkFailure
 from luminai_ai_gateway.account import NOTHING
 from luminai_ai_gateway.models import calls
 from luminai_ai_gateway.prices import Prices
@@ -32,13 +32,13 @@ _FAILED: Final = {
     EndState.FILTERED: WorkFailure.REFUSED,
     EndState.CANCELLED: WorkFailure.ABORTED,
 }
-_INSERT: Final = insert(calls)
-_TAKEN: Final = select(calls.c.id).where(calls.c.subject == bindparam("of"), calls.c.key == bindparam("digest"))
+_INSERT: Final = Prepared(insert(calls))
+_TAKEN: Final = Prepared(select(calls.c.id).where(calls.c.subject == bindparam("of"), calls.c.key == bindparam("digest")))
 _ENDS: Final = ("model", "state", "code", "reason", "input_tokens", "output_tokens", "usage_origin", "trace", "ended_at", "cost_micros", "cost_basis")
 _MINE: Final = (calls.c.subject == bindparam("of"), calls.c.id == bindparam("call"), calls.c.state == RUNNING)
-_END: Final = update(calls).where(*_MINE).values({name: bindparam(f"new_{name}") for name in _ENDS})
-_END_FREE: Final = _END.values(key=None)  # what gave nothing does not use up its key
-"""Built once: building a statement takes longer than running it."""
+_ENDED: Final = update(calls).where(*_MINE).values({name: bindparam(f"new_{name}") for name in _ENDS})
+_END: Final = Prepared(_ENDED)
+_END_FREE: Final = Prepared(_ENDED.values(key=None))  # what gave nothing does not use up its key
 Quantities = Mapping[str, int]
 
 
@@ -105,10 +105,10 @@ class Records:
         row = _row(entry) | {"key": key}
 
         def unit(session: Session) -> Held | None:
-            if key is not None and (other := session.execute(_TAKEN, {"of": entry.subject, "digest": key}).scalar()) is not None:
+            if key is not None and (other := _TAKEN.first(session, {"of": entry.subject, "digest": key})) is not None:
                 hint = "Send another key for another call."
-                raise Conflict(f"The key stands for the call {other}.", code="ai-gateway.key-used", hint=hint)
-            session.execute(_INSERT, row)
+                raise Conflict(f"The key stands for the call {other.id}.", code="ai-gateway.key-used", hint=hint)
+            _INSERT.run(session, row)
             if not self._ctx.metering.is_on:
                 return None
             whole = self._with_cost(session, entry, quantities)
@@ -128,7 +128,7 @@ class Records:
         row = _row(entry) | self._ended(entry, outcome) | {"cost_micros": 0, "cost_basis": "priced"}
 
         def unit(session: Session) -> None:
-            session.execute(_INSERT, row)
+            _INSERT.run(session, row)
 
         await self._ctx.db.as_subject(entry.subject).write(unit)
 
@@ -153,7 +153,7 @@ class Records:
 
         def unit(session: Session) -> None:
             micros, basis = self._cost(session, outcome.generated, entry.at)
-            session.execute(statement, ended | mine | {"new_cost_micros": micros, "new_cost_basis": basis})
+            statement.run(session, ended | mine | {"new_cost_micros": micros, "new_cost_basis": basis})
             if held is None:
                 return
             if failure is None:

@@ -12,17 +12,17 @@ from msgspec import Struct, structs
 from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
-from luminai import NotFound, ProblemItem, Unprocessable
+from luminai import NotFound, Prepared, ProblemItem, Unprocessable
 from luminai_credits.models import prices, products
 from luminai_credits.products import Price, Product, moment
 
 T = TypeVar("T")
 KEPT: Final = 2000
-_NEWEST: Final = select(products.c.id).where(products.c.product == bindparam("of")).order_by(products.c.version.desc()).limit(1)
+_NEWEST: Final = Prepared(select(products.c.id).where(products.c.product == bindparam("of")).order_by(products.c.version.desc()).limit(1))
 _ITS_NEWEST: Final = (
     select(products.c.id).where(products.c.product == prices.c.product).order_by(products.c.version.desc()).limit(1).scalar_subquery()
 )
-_PRICES: Final = (
+_PRICES: Final = Prepared(
     select(prices.c.id, prices.c.product, prices.c.model, prices.c.start, _ITS_NEWEST.label("newest"))
     .where(prices.c.action == bindparam("of"), prices.c.start <= bindparam("now"))
     .order_by(prices.c.start.desc())
@@ -60,11 +60,11 @@ class Catalogue:
         Raises:
             NotFound: there is none (code ``credits.unknown-product``).
         """
-        found = session.execute(_NEWEST, {"of": name}).scalar()
+        found = _NEWEST.first(session, {"of": name})
         if found is None:
             hint = "GET /api/credits/products lists them."
             raise NotFound("There is no such product.", code="credits.unknown-product", hint=hint)
-        return self._decoded(session, products, found, Product)
+        return self._decoded(session, products, found.id, Product)
 
     def products(self, session: Session) -> list[Product]:
         """Return all products as they stand, by name; a hub has a handful."""
@@ -75,7 +75,7 @@ class Catalogue:
         """Return the row that holds for an action (not an alias), and its product as it stands: the newest of those whose model fits, else the newest
         without one.
         """
-        rows = session.execute(_PRICES, {"of": action, "now": now}).all()
+        rows = _PRICES.rows(session, {"of": action, "now": now})
         fitting = [row for row in rows if row.model and model and fnmatchcase(model, row.model)] or [row for row in rows if not row.model]
         if not fitting:
             return None

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from luminai import Conflict, Held, PluginContext, Quote, Work, WorkFailure
+from luminai import Conflict, Held, PluginContext, Prepared, Quote, Work, WorkFailure
 from luminai_credits.catalogue import Catalogue
 from luminai_credits.events import Released, Settled
 from luminai_credits.funding import Funding, check_right
@@ -23,15 +23,15 @@ from luminai_credits.wallets import Payer, Wallets
 
 HOUR: Final = timedelta(hours=1)
 _MINE: Final = (usage.c.key == bindparam("of"), usage.c.subject == bindparam("owner"))
-_KNOWN: Final = select(usage.c.id).where(*_MINE)
-_LOCKED: Final = (
+_KNOWN: Final = Prepared(select(usage.c.id).where(*_MINE))
+_LOCKED: Final = Prepared(
     select(usage)
     .join(wallets, wallets.c.id == usage.c.wallet_id)
     .where(*_MINE, wallets.c.subject == bindparam("owner"))
     .with_for_update(key_share=True)
 )
-_PUT: Final = insert(usage)
-_END: Final = (
+_PUT: Final = Prepared(insert(usage))
+_END: Final = Prepared(
     update(usage)
     .where(usage.c.id == bindparam("of"), usage.c.subject == bindparam("owner"))
     .values({name: bindparam(f"new_{name}") for name in ("state", "amount", "failure", "closed_at", "quantities")})
@@ -85,7 +85,7 @@ class CreditsMeter:
         wallet = self._subscriptions.turn(session, self._wallets.open(session, work.subject, product, now), product, now)
         plan = product.plan(wallet.plan)
         check_right(product, plan, priced, work)
-        if session.execute(_KNOWN, {"of": work.key, "owner": work.subject}).first() is not None:
+        if _KNOWN.first(session, {"of": work.key, "owner": work.subject}) is not None:
             raise Conflict("This was held before.", code="credits.key-reused", hint="Name each attempt by a key of its own.")
         amount = cost(priced.price, work.quantities, work.options)
         usage_id = self._ctx.new_id("use")
@@ -113,7 +113,7 @@ class CreditsMeter:
             "opened_at": now,
             "lease_until": now + timedelta(seconds=work.lease),
         }
-        session.execute(_PUT, row)
+        _PUT.run(session, row)
         if funding != "credits":
             self._wallets.tell(session, wallet, now)
         return Held(work.key, work.subject, frozenset(priced.price.per) if funding == "credits" else frozenset())
@@ -179,7 +179,7 @@ class CreditsMeter:
         self._purse.finish(session, f"end:{row.key}", parts, amounts, reference=row.id)
         ended = {"state": state, "amount": amount, "failure": str(failure), "closed_at": now, "quantities": dict(quantities or row.quantities)}
         values = {f"new_{name}": value for name, value in ended.items()}
-        session.execute(_END, {**values, "of": row.id, "owner": row.subject})
+        _END.run(session, {**values, "of": row.id, "owner": row.subject})
         if state == "settled":
             self._wallets.publish(session, "Settled", Settled(row.id, row.product, row.unit, row.action, amount, row.funding), row.subject)
         else:
@@ -196,4 +196,4 @@ class CreditsMeter:
 
         Both by one statement: where it had to wait, PostgreSQL reads both rows anew once it has them.
         """
-        return session.execute(_LOCKED, {"of": held.key, "owner": held.subject}).first()
+        return _LOCKED.first(session, {"of": held.key, "owner": held.subject})

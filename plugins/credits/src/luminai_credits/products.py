@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -150,7 +151,7 @@ class RefundRule(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unkno
     days: Annotated[int, Meta(ge=0, le=366)] = 0
 
 
-class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True):
+class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=True, forbid_unknown_fields=True, dict=True):
     """A product file.
 
     Attributes:
@@ -184,8 +185,12 @@ class Product(Struct, frozen=True, kw_only=True, rename="kebab", omit_defaults=T
 
     def plan(self, plan_id: str) -> Plan:
         """Return a plan with what it extends filled in; the default one where there is none of that id (any more)."""
+        return self._filled.get(plan_id) or self._filled[self.default_plan]
+
+    @cached_property
+    def _filled(self) -> dict[str, Plan]:
         by_id = {plan.id: plan for plan in self.plans}
-        return filled(by_id.get(plan_id) or by_id[self.default_plan], by_id)
+        return {plan.id: filled(plan, by_id) for plan in self.plans}
 
     def price_start(self, price: Price) -> datetime:
         """Return from when a price holds, in UTC."""

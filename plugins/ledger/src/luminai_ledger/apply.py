@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from luminai import driver_rows
 from luminai_ledger.books import COLUMNS, Books, State
 from luminai_ledger.by_ids import rows_of
 from luminai_ledger.journal import Journal, Outcome, Result
@@ -37,9 +38,9 @@ _INSERT_POSTGRES: Final = (
 )
 _MARKS: Final = f"(?{', ?' * len(COLUMNS)})"
 _INSERT_SQLITE: Final = f"INSERT INTO ledger__transfers (seq, {_NAMES}) VALUES {_MARKS}"  # noqa: S608 - as above
-_WIDE: Final = 64
-_INSERT_WIDE: Final = f"{_INSERT_SQLITE}{f', {_MARKS}' * (_WIDE - 1)}"
-"""Many rows in one step: the driver gives the interpreter's lock away and takes it again for each step."""
+_WIDEST: Final = 64
+_INSERTS_SQLITE: Final = {1 << power: f"{_INSERT_SQLITE}{f', {_MARKS}' * ((1 << power) - 1)}" for power in range(_WIDEST.bit_length())}
+"""By how many rows they take: the driver gives the interpreter's lock away and takes it again for each step, and keeps a few texts prepared."""
 
 
 def apply(session: Session, journals: Sequence[Journal], now: datetime, *, reverses: str = "") -> list[Outcome]:
@@ -108,15 +109,15 @@ def _load_accounts(connection: Connection, books: Books, wanted: Iterable[bytes]
 def _write(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> dict[bytes, int]:
     """Insert transfers and return the place of each by its id."""
     if connection.dialect.name == "postgresql":
-        written = connection.exec_driver_sql(_INSERT_POSTGRES, tuple(map(list, zip(*rows, strict=True)))).all()
+        written = driver_rows(connection, _INSERT_POSTGRES, tuple(map(list, zip(*rows, strict=True))))
         return {bytes(identity): seq for identity, seq in written}
-    first = 1 + connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM ledger__transfers").scalar_one()
+    first = 1 + driver_rows(connection, "SELECT coalesce(max(seq), 0) FROM ledger__transfers")[0][0]
     numbered = [(first + place, *row) for place, row in enumerate(rows)]
-    narrow = len(numbered) % _WIDE
-    if narrow:
-        connection.exec_driver_sql(_INSERT_SQLITE, numbered[:narrow])
-    for start in range(narrow, len(numbered), _WIDE):
-        connection.exec_driver_sql(_INSERT_WIDE, tuple([value for row in numbered[start : start + _WIDE] for value in row]))
+    start = 0
+    while left := len(numbered) - start:
+        size = min(_WIDEST, 1 << (left.bit_length() - 1))
+        driver_rows(connection, _INSERTS_SQLITE[size], tuple([value for row in numbered[start : start + size] for value in row]))
+        start += size
     return {row[0]: first + place for place, row in enumerate(rows)}
 
 

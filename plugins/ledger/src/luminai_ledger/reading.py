@@ -112,13 +112,14 @@ def balance(session: Session, identity: str, at: int | None = None) -> Balance:
         one = session.execute(query.where(column == row.id, transfers.c.seq <= at).order_by(transfers.c.seq.desc()).limit(1)).first()
         if one is not None and (found is None or one.seq > found.seq):
             found = one
-    return _balance(row, 0, [0, 0, 0, 0]) if found is None else _balance(row, found[0], list(found[1:]))
+    return _balance_at(row, 0, (0, 0, 0, 0)) if found is None else _balance_at(row, found[0], found[1:])
 
 
 def balances(session: Session, identities: Sequence[str]) -> dict[str, Balance]:
     """Return what accounts hold by their ids; those that are not open are left out."""
     rows = rows_of(session.connection(), _BY_ID, [raw(identity) for identity in identities])
-    return {(one := balance_of(row)).account: one for row in rows}
+    found = [_balance(identity, asset, guard, overdraft, seq, values) for identity, asset, guard, overdraft, seq, *values in rows]
+    return {one.account: one for one in found}
 
 
 def statement(
@@ -220,7 +221,7 @@ def _view(row: Any) -> TransferView:
 
 
 def _line(account: Any, row: Any) -> Line:
-    shown = _balance(account, row.seq, [getattr(row, name) for name in BALANCES])
+    shown = _balance_at(account, row.seq, [getattr(row, name) for name in BALANCES])
     return Line(
         seq=row.seq,
         id=wire("trf", row.id),
@@ -246,7 +247,7 @@ def _hold(row: Any) -> OpenHold:
 
 def balance_of(row: Any) -> Balance:
     """Return what an account's row says that it holds."""
-    return _balance(row, row.last_seq, [getattr(row, name) for name in BALANCES])
+    return _balance_at(row, row.last_seq, [getattr(row, name) for name in BALANCES])
 
 
 def balance_view(balance: Balance) -> BalanceView:
@@ -256,11 +257,13 @@ def balance_view(balance: Balance) -> BalanceView:
     )
 
 
-def _balance(row: Any, seq: int, values: Sequence[int]) -> Balance:
-    guard = Guard(row.guard)
-    return Balance(
-        account=wire("acc", row.id), asset=row.asset, guard=guard, overdraft=row.overdraft, seq=seq, **dict(zip(BALANCES, values, strict=True))
-    )
+def _balance_at(row: Any, seq: int, values: Sequence[int]) -> Balance:
+    return _balance(row.id, row.asset, row.guard, row.overdraft, seq, values)
+
+
+def _balance(identity: bytes, asset: str, guard: int, overdraft: int, seq: int, values: Sequence[int]) -> Balance:
+    held = dict(zip(BALANCES, values, strict=True))
+    return Balance(account=wire("acc", identity), asset=asset, guard=Guard(guard), overdraft=overdraft, seq=seq, **held)
 
 
 def wire(prefix: str, identity: bytes) -> str:
