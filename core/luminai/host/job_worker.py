@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from luminai.config.settings import JobSettings
 from luminai.contracts.context import Clock
 from luminai.contracts.engines import DueJob
-from luminai.contracts.vault import Vault
 from luminai.data.database import HubDatabase
+from luminai.data.vault.sealing import SubjectVault
 from luminai.host.job_attempts import Attempts
 from luminai.host.job_room import Room
 from luminai.work import jobs as ledger
@@ -45,7 +45,13 @@ class JobWorker:
     """
 
     def __init__(
-        self, database: HubDatabase, vault: Vault, clock: Clock, generation: Callable[[], Generation], settings: JobSettings, attempts: Attempts
+        self,
+        database: HubDatabase,
+        vault: SubjectVault,
+        clock: Clock,
+        generation: Callable[[], Generation],
+        settings: JobSettings,
+        attempts: Attempts,
     ) -> None:
         self._db = database
         self._vault = vault
@@ -97,7 +103,7 @@ class JobWorker:
             return found
 
         async with self._claiming:  # it would only meet the claims
-            picked = await self._db.write(unit, isolation="read-committed")
+            picked = await self._db.write(unit, isolation="read-committed", durable=False)  # what a server forgets in a crash is told anew
         try:
             yield picked
         except BaseException:
@@ -159,7 +165,7 @@ class JobWorker:
 
         def find(session: Session, room: Room) -> Sequence[Any]:
             busy, full = self.held | room.busy(), self.held | room.full()
-            rows = session.execute(named(ids)).all()
+            rows = named(session, ids)
             waiting.clear()
             waiting.update(row.id for row in rows)
             return [row for row in rows if row.plugin not in busy and f"{row.plugin}.{row.action}" not in full]
