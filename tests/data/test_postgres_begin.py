@@ -37,7 +37,8 @@ def settings(session: Session) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "subject", ["o'neil", "a\\", "\\'; SET luminai.system = 'on'; --", "x', true), set_config('luminai.system', 'on', true); --", "Zoë \U0001f600 $1 :n %s"]
+    "subject",
+    ["o'neil", "a\\", "\\'; SET luminai.system = 'on'; --", "x', true), set_config('luminai.system', 'on', true); --", "Zoë \U0001f600 $1 :n %s"],
 )
 def test_whose__is_taken_word_for_word(postgres_url: str, subject: str) -> None:
     async def work(database: HubDatabase) -> None:
@@ -83,7 +84,7 @@ def test_unit__that_rolls_back_and_goes_on__is_for_the_same_one(postgres_url: st
 def test_beginning_that_fails__leaves_no_transaction_behind(postgres_url: str) -> None:
     async def work(database: HubDatabase) -> None:
         for _ in range(3):
-            with pytest.raises(DBAPIError, match="22023|statement_timeout"):
+            with pytest.raises(DBAPIError, match="22023"):
                 await database.write(settings, timeout=10**7, whose=None)  # more milliseconds than the setting holds
         open_ones = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
         assert await database.read(lambda session: session.execute(text(open_ones)).scalar(), whose=None) == 0

@@ -227,7 +227,9 @@ def test_keys__that_many_publish_under_at_once__keep_their_order_and_bring_each_
             found = await world.got(name)
             assert sorted(found) == sorted(n for first in (*shared, *own) for n in range(first, first + 8))
             for first in (*shared, *own):
-                assert [n for n in found if first <= n < first + 8] == [*range(first, first + 8)], "one who publishes after another commit comes after it"
+                assert [n for n in found if first <= n < first + 8] == [*range(first, first + 8)], (
+                    "one who publishes after another commit comes after it"
+                )
 
     on_hub(test, also=("more",), database_url=own_postgres_url)
 

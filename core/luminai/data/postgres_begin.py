@@ -7,7 +7,7 @@ from typing import Any
 from asyncpg import Connection as AsyncpgConnection
 
 
-class Connection(AsyncpgConnection):  # type: ignore[misc] - the driver has no types
+class Connection(AsyncpgConnection):  # type: ignore[misc]  # the driver has no types
     """A connection of a pool.
 
     Attributes:
