@@ -182,7 +182,7 @@ class JobDispatch:
     async def _begin(self, begin: Callable[[], Awaitable[int]]) -> int:
         room = self._worker.slots
         found = await begin()
-        self._is_more = found >= room  # fewer were all that may begin for now
+        self._is_more = found >= room or (found > 0 and self._worker.is_narrow)  # else those were all that may begin
         return found
 
     def _is_sure(self) -> bool:

@@ -42,6 +42,7 @@ class JobWorker:
 
     Attributes:
         held: What is paused, as of the last look.
+        is_narrow: Whether, when jobs were last looked for, some plugin or action had no room left: what waits may begin once one of its own ends.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class JobWorker:
         self._taking: asyncio.Task[None] | None = None
         self._is_room_new = False
         self.held: set[str] = set()
+        self.is_narrow = False
 
     @property
     def slots(self) -> int:
@@ -92,6 +94,7 @@ class JobWorker:
 
         def unit(session: Session) -> list[DueJob]:
             waiting = told(session, now)
+            self.is_narrow = bool(room.busy() or room.full())
             full = self.held | room.full() | {name for name, count in waiting.items() if count >= TOLD_MOST}
             found = []
             for row in heads(session, most=most, busy=self.held | room.busy(), full=full, untold_at=now):
@@ -180,7 +183,9 @@ class JobWorker:
             found = find(session, room)
             late = [row.id for row in found if row.expires_at is not None and row.expires_at <= now]
             rows = [row for row in found if row.id not in late]
-            return claim(session, self._vault, worker=self._attempts.name, rows=rows, admits=room.admits, lease=self._lease, now=now), late
+            claimed = claim(session, self._vault, worker=self._attempts.name, rows=rows, admits=room.admits, lease=self._lease, now=now)
+            self.is_narrow = bool(room.busy() or room.full())
+            return claimed, late
 
         # what it decides on it has locked: nobody else can claim these rows before they carry its fence
         claimed, late = await self._db.write(unit, isolation="read-committed")
