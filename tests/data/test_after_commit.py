@@ -54,6 +54,20 @@ def test_unit__says_its_words_in_order__but_none_of_a_part_that_is_rolled_back(d
     assert on_database(database_url, tmp_path, work) == [("first", True), ("kept", True), ("last", True)]
 
 
+def test_word__that_is_asked_for_twice__is_said_once(database_url: str, tmp_path: Path) -> None:
+    said = []
+
+    async def work(database: HubDatabase, _: Any) -> None:
+        def unit(session: Session) -> None:
+            for _ in range(2):
+                after_commit(session, said.append)
+
+        await database.write(unit)
+
+    on_database(database_url, tmp_path, work)
+    assert said == [True]
+
+
 def test_unit__that_raises__says_nothing(database_url: str, tmp_path: Path) -> None:
     async def work(database: HubDatabase, say: Any) -> None:
         def unit(session: Session) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from luminai import Event
 from luminai.testing import FrozenClock, HubUnderTest, running_hub
 
 POST = """
@@ -220,6 +221,67 @@ def test_key__one_that_fails_holds_up_those_behind_it_and_nobody_else(on_hub: An
         assert (await world.got())[-1] == 4
 
     on_hub(test)
+
+
+@pytest.mark.postgres
+def test_keys__that_many_publish_under_at_once__keep_their_order_and_bring_each_once(on_hub: Any, own_postgres_url: str) -> None:
+    async def test(world: World) -> None:
+        async def sender(key: str, first: int) -> None:
+            for n in range(first, first + 8):
+                await world.send(n, key=key)
+
+        shared, own = range(0, 300, 100), range(1000, 1500, 100)
+        async with asyncio.TaskGroup() as group:
+            for first in shared:
+                group.create_task(sender("shared", first))
+            for first in own:
+                group.create_task(sender(f"key {first}", first))
+            while len(await world.got()) < 20:
+                pass  # deliveries run meanwhile
+        async with asyncio.timeout(30):
+            while (await world.get("/api/admin/jobs?action=note&state=waiting"))["items"]:
+                await world.got()
+        for name in ("note", "more"):
+            found = await world.got(name)
+            assert sorted(found) == sorted(n for first in (*shared, *own) for n in range(first, first + 8))
+            for first in (*shared, *own):
+                assert [n for n in found if first <= n < first + 8] == [*range(first, first + 8)], (
+                    "one who publishes after another commit comes after it"
+                )
+
+    on_hub(test, also=("more",), database_url=own_postgres_url)
+
+
+@pytest.mark.postgres
+def test_units__that_publish_under_different_keys__do_not_make_each_other_run_again(on_hub: Any, own_postgres_url: str) -> None:
+    async def test(world: World) -> None:
+        from sqlalchemy import text
+
+        database = world.hub.hub.generation.loaded("post").context.db.as_subject("usr_a")
+        runs: list[str] = []
+        is_published = asyncio.Event()
+
+        def publish(session: Any, key: str) -> None:
+            runs.append(key)
+            database.publish(session, Event(type="post.Sent", payload={"n": len(runs)}, key=key))
+
+        def long(session: Any) -> None:
+            publish(session, "a")
+            is_published.set()
+            session.execute(text("SELECT pg_advisory_xact_lock(77)"))
+            publish(session, "c")
+
+        async with world.hub.hub.database._engine._engine.connect() as connection:  # holds one of them up in its middle
+            await connection.execute(text("SELECT pg_advisory_lock(77)"))
+            first = asyncio.create_task(database.write(long))
+            await is_published.wait()
+            await database.write(lambda session: publish(session, "b"))
+            await connection.execute(text("SELECT pg_advisory_unlock(77)"))
+            await first
+        assert runs == ["a", "b", "c"]
+        assert len(await world.got()) == 3
+
+    on_hub(test, database_url=own_postgres_url)
 
 
 @pytest.mark.shows("LW-69")

@@ -14,13 +14,15 @@ Word = Callable[[bool], None]
 
 
 def after_commit(session: Session, say: Word) -> None:
-    """Have ``say`` called after the commit, unless the unit, or the savepoint in which this is called, is rolled back."""
+    """Have ``say`` called after the commit, unless the unit, or the savepoint in which this is called, is rolled back; once, however often it is
+    asked.
+    """
     session.info.setdefault(_SAID, []).append((session.get_nested_transaction() or session.get_transaction(), say))
 
 
 def words(session: Session) -> tuple[Word, ...]:
     """Return what is to be said for the session's unit."""
-    return tuple(say for _, say in session.info.get(_SAID, ()))
+    return tuple(dict.fromkeys(say for _, say in session.info.get(_SAID, ())))
 
 
 @event.listens_for(Session, "after_soft_rollback")

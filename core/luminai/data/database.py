@@ -50,7 +50,9 @@ class Engine(Protocol):
 
     async def read(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T: ...
 
-    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None, isolation: Isolation = "serializable") -> T: ...
+    async def write(
+        self, unit: Unit[T], seconds: float, whose: Acting | None = None, isolation: Isolation = "serializable", *, durable: bool = True
+    ) -> T: ...
 
     async def migrate(self, work: Callable[[Connection], T]) -> T: ...
 
@@ -105,8 +107,12 @@ class HubDatabase:
         once: Once | None = None,
         isolation: Isolation = "serializable",
         whose: Acting | Unsaid | None = UNSAID,
+        durable: bool = True,
     ) -> T:
-        """Run ``unit`` in one transaction, return after the commit is durable; ``isolation`` as in the contract, ``whose`` as for ``read``."""
+        """Run ``unit`` in one transaction, return after the commit is durable; ``isolation`` as in the contract, ``whose`` as for ``read``.
+
+        Not ``durable``, it need not wait for the disk: what the unit writes is not missed if the database server breaks down and forgets it.
+        """
         whose, began, given = whose_of(unit) if whose is UNSAID else whose, perf_counter(), unit
         if whose is not None:
             unit = within(whose, unit)
@@ -115,7 +121,7 @@ class HubDatabase:
             unit = with_key(unit, keyed, self._clock)
         noted = Noted(unit if once is None else self._once(unit, once), cause.get(), place.get())
         try:
-            result = await self._engine.write(noted, timeout, whose, isolation)
+            result = await self._engine.write(noted, timeout, whose, isolation, durable=durable)
         except BaseException as error:
             if noted.events or noted.words or isinstance(error, asyncio.CancelledError):
                 self._look_whether_committed(noted)

@@ -44,6 +44,8 @@ class PostgresEngine:
     def __init__(self, url: str) -> None:
         self._lines: WeakValueDictionary[Acting, asyncio.Lock] = WeakValueDictionary()
         try:
+            from luminai.data.postgres_begin import Connection as BeginConnection
+
             parsed = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
             self._engine = create_async_engine(
                 parsed,
@@ -52,10 +54,11 @@ class PostgresEngine:
                 pool_timeout=5,
                 pool_pre_ping=False,
                 hide_parameters=True,
+                connect_args={"connection_class": BeginConnection},
                 json_serializer=lambda value: msgspec.json.encode(value).decode(),
                 json_deserializer=msgspec.json.decode,
             )
-            event.listen(self._engine.sync_engine, "begin", _say_whose)
+            event.listen(self._engine.sync_engine, "begin", _say_first)
             keep_owners_apart(self._engine.sync_engine)
             keep_values_out(self._engine.sync_engine)
         except ModuleNotFoundError as error:
@@ -73,23 +76,25 @@ class PostgresEngine:
 
     async def read(self, unit: Unit[T], seconds: float, whose: Acting | None = None) -> T:
         """Run a unit in one read-only snapshot."""
-        result: T = await self._within(seconds, lambda: self._once(unit, "REPEATABLE READ", read_only=True, seconds=seconds, whose=whose))
+        result: T = await self._within(seconds, lambda: self._once(unit, begin("REPEATABLE READ, READ ONLY", seconds, whose)))
         return result
 
-    async def write(self, unit: Unit[T], seconds: float, whose: Acting | None = None, isolation: Isolation = "serializable") -> T:
+    async def write(
+        self, unit: Unit[T], seconds: float, whose: Acting | None = None, isolation: Isolation = "serializable", *, durable: bool = True
+    ) -> T:
         """Run a unit; while the server answers that it met another one, run it again until the deadline.
 
         A unit that locks what it decides on runs ``READ COMMITTED``, those of one person one after the other: they would only wait for the same rows,
         each on a connection that others need.
         """
         is_locking = isolation == "read-committed"
-        level = "READ COMMITTED" if is_locking else "SERIALIZABLE"
+        first = begin("READ COMMITTED" if is_locking else "SERIALIZABLE", seconds, whose, durable=durable)
 
         async def until_alone() -> T:
             attempt = 0
             while True:
                 try:
-                    return await self._once(unit, level, read_only=False, seconds=seconds, whose=whose)
+                    return await self._once(unit, first)
                 except DBAPIError as error:
                     # two opened the same at the same moment: the second finds it when it looks again, unless it made the same twice by itself
                     found_late = is_locking and _sqlstate(error) == _UNIQUE and not attempt
@@ -131,14 +136,14 @@ class PostgresEngine:
     async def stream(self, query: Select[Any], batch: int, whose: Acting | None = None) -> AsyncIterator[Any]:
         """Yield rows from a server-side cursor in one snapshot."""
         async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True, luminai_begin=begin(0, whose))
+            await connection.execution_options(luminai_begin=begin("REPEATABLE READ, READ ONLY", 0, whose))
             async with connection.stream(query.execution_options(yield_per=batch)) as rows:
                 async for row in rows:
                     yield row
 
-    async def _once(self, unit: Unit[T], isolation: str, *, read_only: bool, seconds: float, whose: Acting | None) -> T:
+    async def _once(self, unit: Unit[T], first: str) -> T:
         async with self._engine.connect() as connection:
-            await connection.execution_options(isolation_level=isolation, postgresql_readonly=read_only, luminai_begin=begin(seconds, whose))
+            await connection.execution_options(luminai_begin=first)
             result = await connection.run_sync(_run, unit)
             await connection.commit()
             return result
@@ -174,11 +179,10 @@ class PostgresEngine:
             raise _unreachable() from error
 
 
-def _say_whose(connection: Connection) -> None:
-    """Begin each transaction with its deadline and whose rows it may see; a unit that rolls back and goes on is in a new one."""
-    first = connection.get_execution_options().get("luminai_begin")
-    if first is not None:
-        connection.exec_driver_sql(*first)
+def _say_first(connection: Connection) -> None:
+    """Have each transaction begin with its deadline and whose rows it may see; a unit that rolls back and goes on is in a new one."""
+    driver: Any = connection.connection.driver_connection
+    driver.first = connection.get_execution_options().get("luminai_begin", "")
 
 
 def _run(connection: Connection, unit: Unit[T]) -> T:

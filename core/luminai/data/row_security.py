@@ -7,6 +7,7 @@ superuser and a role with ``BYPASSRLS`` are always exempt, so the hub must run a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, MetaData, text
@@ -19,11 +20,6 @@ OWNER_ROLE: Final = "luminai_owner"
 APP_ROLE: Final = "luminai_app"
 _SETTINGS: Final = {INFO: "luminai.subject", TENANT: "luminai.organisation"}
 
-_BEGIN: Final = (
-    "SELECT set_config('statement_timeout', $1, true), set_config('luminai.subject', $2, true),"
-    " set_config('luminai.organisation', $3, true), set_config('luminai.system', $4, true)"
-)
-"""In the driver's own words: each transaction begins with it, and to make it of a statement costs more than to run it."""
 _SYSTEM: Final = text("SELECT set_config('luminai.system', 'on', true)")
 
 _OPEN: Final = """
@@ -94,10 +90,22 @@ def disable_owner_policy(op: Any, table: str) -> None:
     op.execute(f'ALTER TABLE "{table}" DISABLE ROW LEVEL SECURITY')
 
 
-def begin(seconds: float, whose: Acting | None) -> tuple[str, tuple[str, ...]]:
-    """Return the first statement of a transaction, with its parameters: its deadline (0: none), and whose rows it may see (None: all)."""
+@lru_cache(maxsize=1024)
+def begin(kind: str, seconds: float, whose: Acting | None, *, durable: bool = True) -> str:
+    """Return what a transaction begins with, in the server's own words: each does, and a statement with parameters would be a round trip of its own.
+
+    Args:
+        kind: What BEGIN says, ``SERIALIZABLE`` or ``REPEATABLE READ, READ ONLY``.
+        seconds: Its deadline, 0 for none.
+        whose: Whose rows it may see; None: all.
+        durable: Whether the commit waits for the disk. What is lost with a server that breaks down is only what was not, and all of it.
+    """
     own, system = whose or NOBODY, "on" if whose is None else ""
-    return _BEGIN, (str(int(seconds * 1000)), own.subject, own.organisation, system)
+    settings = {"statement_timeout": str(int(seconds * 1000)), _SETTINGS[INFO]: own.subject, _SETTINGS[TENANT]: own.organisation}
+    settings |= {"luminai.system": system} if durable else {"luminai.system": system, "synchronous_commit": "off"}
+    # not SET LOCAL: the server's statistics would count each person's as a statement of its own
+    said = ", ".join(f"set_config('{name}', {_quoted(value)}, true)" for name, value in settings.items())
+    return f"BEGIN ISOLATION LEVEL {kind}; SELECT {said}"
 
 
 def as_system(connection: Connection) -> None:
@@ -117,3 +125,14 @@ def open_tables(connection: Connection, metadata: MetaData) -> list[str]:
 def roles_sql(database: str, owner: str = OWNER_ROLE, app: str = APP_ROLE) -> str:
     """Return a script for psql that sets up two roles: one that owns the tables, and one that can only use them."""
     return _ROLES.format(**{name: '"' + word.replace('"', '""') + '"' for name, word in (("database", database), ("owner", owner), ("app", app))})
+
+
+def _quoted(value: str) -> str:
+    """Return a string as a literal that means the same however ``standard_conforming_strings`` is set.
+
+    Raises:
+        ValueError: it holds what no text of PostgreSQL can.
+    """
+    if "\0" in value:
+        raise ValueError("a setting cannot hold a zero byte")
+    return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -84,6 +84,8 @@ class SQLiteEngine:
         seconds: float,
         whose: Acting | None = None,  # noqa: ARG002 - SQLite itself knows no owners
         isolation: Isolation = "serializable",  # noqa: ARG002 - one writer: units are one after the other in any case
+        *,
+        durable: bool = True,  # noqa: ARG002 - and a batch waits for the disk once
     ) -> T:
         """Queue a unit for the writer and wait for its batch to be durable."""
         result: T = await self._writer.submit(unit, seconds)

@@ -17,7 +17,7 @@ from luminai.contracts.errors import Conflict, HubError, InvalidInput, NotFound,
 from luminai.contracts.identity import Actor
 from luminai.contracts.jobs import Action
 from luminai.contracts.vault import HUB_SUBJECT, Vault
-from luminai.data.after_commit import after_commit
+from luminai.data.after_commit import Word, after_commit
 from luminai.data.owners import Acting, unit_acts_for
 from luminai.host.computation import Computation, fault_of
 from luminai.work.jobs import NewJob, put
@@ -160,7 +160,7 @@ class PluginActions:
         self._requires = requires
         self._vault = vault
         self._clock = clock
-        self._wake = wake
+        self._put: Word = lambda _: wake()
 
     def put(
         self, session: Session, action: str, given: Mapping[str, Any], /, *, at: datetime | None = None, once: str = "", priority: int = 5
@@ -176,7 +176,7 @@ class PluginActions:
             raise InvalidInput(f"The input of {action} is no JSON.", code="bad-action-input", hint=str(error)[:200]) from error
         job = new_job(declared, raw, whose=unit_acts_for(), actor=trigger, trigger=trigger, run_at=at, once=once or None, priority=priority)
         job_id = put(session, self._vault, job, self._clock.now())
-        after_commit(session, lambda _: self._wake())
+        after_commit(session, self._put)
         return job_id
 
 

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 import luminai
 from luminai.contracts.context import Clock
-from luminai.contracts.vault import Vault
 from luminai.data.database import HubDatabase
+from luminai.data.vault.sealing import SubjectVault
 from luminai.host.actions import DeclaredAction
 from luminai.host.job_rooms import JobState
 from luminai.host.job_run import Runner, TellJob
@@ -53,7 +53,7 @@ class Attempts:
     def __init__(
         self,
         database: HubDatabase,
-        vault: Vault,
+        vault: SubjectVault,
         clock: Clock,
         generation: Callable[[], Generation],
         *,

@@ -75,7 +75,7 @@ class JobDispatch:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lease = timedelta(seconds=settings.lease_seconds)
         self._beat_seconds = min(LONGEST_BEAT, settings.lease_seconds / 4)
-        self._found = 0
+        self._is_more = False
         self._looked = -inf
         self._due = -inf
         self._beaten = 0.0
@@ -92,7 +92,7 @@ class JobDispatch:
 
     def reconsider(self) -> None:
         """What is paused, or to be cancelled, has changed: learn that before anything else begins."""
-        self._found = 0
+        self._is_more = False
         self._must_look = True
         self.wake()
 
@@ -167,11 +167,9 @@ class JobDispatch:
         """Have jobs begun that are due, as far as there is room; return how many that were, and the seconds until there is more to do."""
         async with self._turning:
             await self._keep()
-            if self._worker.slots and self._is_sure():
-                self._found = await begin()
-                if self._found:
-                    return self._found, self._beat_seconds
-            now, self._found = self._clock.now(), 0
+            if self._worker.slots and self._is_sure() and (found := await self._begin(begin)):
+                return found, self._beat_seconds
+            now, self._is_more = self._clock.now(), False
             is_ready, wait = await self._look(now)
             if EVERYTHING in self._worker.held:  # what is due waits too, and would be asked for without a pause
                 return 0, self._beat_seconds
@@ -179,15 +177,20 @@ class JobDispatch:
                 return 0, min(wait, self._beat_seconds)
             if wait <= 0:
                 await self._db.write(lambda session: ledger.promote(session, now))
-            if self._worker.slots:
-                self._found = await begin()
-            return self._found, min(self._beat_seconds, self._worker.rest)
+            found = await self._begin(begin) if self._worker.slots else 0
+            return found, min(self._beat_seconds, self._worker.rest)
+
+    async def _begin(self, begin: Callable[[], Awaitable[int]]) -> int:
+        room = self._worker.slots
+        found = await begin()
+        self._is_more = found >= room or (found > 0 and self._worker.is_narrow)  # else those were all that may begin
+        return found
 
     def _is_sure(self) -> bool:
         """Tell whether there are jobs without a look: one was put here, or they come so fast that looking each time would cost more than it tells."""
         is_put, self._is_put = self._is_put and not self._must_look, False
         now = self._clock.monotonic()
-        return (is_put or bool(self._found)) and now < self._due and now - self._looked < (SURE_SECONDS if is_put else LOOK_SECONDS)
+        return (is_put or self._is_more) and now < self._due and now - self._looked < (SURE_SECONDS if is_put else LOOK_SECONDS)
 
     async def _look(self, now: datetime) -> tuple[bool, float]:
         """Learn what is paused and end what is to be cancelled; return whether a job waits for a worker, and the seconds until one is due."""

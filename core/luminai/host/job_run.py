@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 from luminai.contracts.context import Clock, Isolation
 from luminai.contracts.errors import Conflict, Forbidden, HubError
 from luminai.contracts.identity import Actor
-from luminai.contracts.vault import HUB_SUBJECT, Vault
+from luminai.contracts.vault import HUB_SUBJECT
 from luminai.data.after_commit import after_commit
 from luminai.data.causes import Cause, cause
 from luminai.data.database import HubDatabase
 from luminai.data.owners import NOBODY, Acting, acting
 from luminai.data.tables_jobs import jobs
+from luminai.data.vault.sealing import SubjectVault
 from luminai.host.actions import DeclaredAction
 from luminai.host.calls import PluginRaised, call_within
 from luminai.host.job_rooms import JobProgress, JobState
@@ -40,7 +41,9 @@ _JITTER: Final = 0.1
 class Handle:
     """Implements ``Job``."""
 
-    def __init__(self, database: HubDatabase, vault: Vault, clock: Clock, declared: DeclaredAction, job: Claimed, ran: Ran, *, tell: TellJob) -> None:
+    def __init__(
+        self, database: HubDatabase, vault: SubjectVault, clock: Clock, declared: DeclaredAction, job: Claimed, ran: Ran, *, tell: TellJob
+    ) -> None:
         self._tell = tell
         self._db = database
         self._vault = vault
@@ -107,7 +110,7 @@ class Runner:
     """
 
     def __init__(
-        self, database: HubDatabase, vault: Vault, clock: Clock, guard: Callable[[str, Any], Any], processes: ProcessPool, *, tell: TellJob
+        self, database: HubDatabase, vault: SubjectVault, clock: Clock, guard: Callable[[str, Any], Any], processes: ProcessPool, *, tell: TellJob
     ) -> None:
         self._tell = tell
         self._processes = processes

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from luminai.config.settings import JobSettings
 from luminai.contracts.context import Clock
 from luminai.contracts.engines import DueJob
-from luminai.contracts.vault import Vault
 from luminai.data.database import HubDatabase
+from luminai.data.vault.sealing import SubjectVault
 from luminai.host.job_attempts import Attempts
 from luminai.host.job_room import Room
 from luminai.work import jobs as ledger
@@ -45,11 +45,18 @@ class JobWorker:
 
     Attributes:
         held: What is paused, as of the last look.
+        is_narrow: Whether, when jobs were last looked for, some plugin or action had no room left: what waits may begin once one of its own ends.
         rest: Seconds from the last claim until a limit of ``[jobs] rates`` that is used up lets another job begin; infinite where none is.
     """
 
     def __init__(
-        self, database: HubDatabase, vault: Vault, clock: Clock, generation: Callable[[], Generation], settings: JobSettings, attempts: Attempts
+        self,
+        database: HubDatabase,
+        vault: SubjectVault,
+        clock: Clock,
+        generation: Callable[[], Generation],
+        settings: JobSettings,
+        attempts: Attempts,
     ) -> None:
         self._db = database
         self._vault = vault
@@ -64,6 +71,7 @@ class JobWorker:
         self._is_room_new = False
         self._again: asyncio.TimerHandle | None = None
         self.held: set[str] = set()
+        self.is_narrow = False
         self.rest = inf
 
     @property
@@ -92,6 +100,7 @@ class JobWorker:
 
         def unit(session: Session) -> list[DueJob]:
             waiting = told(session, now)
+            self.is_narrow = bool(room.busy() or room.full())
             full = self.held | room.full() | {name for name, count in waiting.items() if count >= TOLD_MOST}
             found = []
             for row in heads(session, most=most, busy=self.held | room.busy(), full=full, untold_at=now):
@@ -103,7 +112,7 @@ class JobWorker:
             return found
 
         async with self._claiming:  # it would only meet the claims
-            picked = await self._db.write(unit, isolation="read-committed")
+            picked = await self._db.write(unit, isolation="read-committed", durable=False)  # what a server forgets in a crash is told anew
         try:
             yield picked
         except BaseException:
@@ -173,7 +182,7 @@ class JobWorker:
 
         def find(session: Session, room: Room) -> Sequence[Any]:
             busy, full = self.held | room.busy(), self.held | room.full()
-            rows = session.execute(named(ids)).all()
+            rows = named(session, ids)
             waiting.clear()
             waiting.update(row.id for row in rows)
             return [row for row in rows if row.plugin not in busy and f"{row.plugin}.{row.action}" not in full]
@@ -195,6 +204,7 @@ class JobWorker:
             late = [row.id for row in found if row.expires_at is not None and row.expires_at <= now]
             rows = [row for row in found if row.id not in late]
             taken = claim(session, self._vault, worker=self._attempts.name, rows=rows, admits=room.admits, lease=self._lease, now=now)
+            self.is_narrow = bool(room.busy() or room.full())
             if rates:
                 use(session, rates, Counter(f"{job.plugin}.{job.action}" for job in taken), now)
             return taken, late

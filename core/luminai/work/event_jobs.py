@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import String, bindparam, case, exists, insert, literal_column, select, union_all
+from sqlalchemy import ColumnElement, String, bindparam, case, exists, insert, literal_column, select, union_all
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from luminai.contracts.vault import HUB_SUBJECT
@@ -28,6 +29,12 @@ _RANK: Final = 4
 _ZERO: Final = {"attempts": 0, "attempts_before": 0, "crashes": 0, "done": 0, "total": 0}
 _EMPTY: Final = ("note", "error_code", "error")
 _GIVEN: Final = ("subject", "organisation", "actor", "trigger", "run_at", "once", "created_at", "trace")
+_QUEUED: Final[ColumnElement[str]] = literal_column("'queued'")
+_OF_KEY: Final[Any] = next(index for index in jobs.indexes if index.name == "core__jobs_live_idx")
+_IF_NONE_IS_LIVE: Final = postgresql.insert(jobs).on_conflict_do_nothing(
+    index_elements=_OF_KEY.columns, index_where=_OF_KEY.dialect_options["postgresql"]["where"]
+)
+_IF_NOT_PUT: Final = postgresql.insert(jobs).on_conflict_do_nothing(index_elements=(jobs.c.plugin, jobs.c.action, jobs.c.once))
 _BY_ID: Final = select(events).where(events.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -41,12 +48,14 @@ class Target(Struct, frozen=True):
 class FanOut:
     """Puts the jobs of one event for all its durable subscriptions: one statement, built once and sent once."""
 
-    __slots__ = ("_in_order", "_names", "_side_by_side")
+    __slots__ = ("_in_order", "_names", "_rest_in_order", "_side_by_side", "_unless_live")
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self._names = [f"id{number}" for number in range(len(targets))]
-        self._side_by_side = _statement(targets, in_order=False)
-        self._in_order = _statement(targets, in_order=True)
+        self._side_by_side = _statement(insert(jobs), targets, rule="allow", state=_QUEUED)
+        self._in_order = _statement(insert(jobs), targets, rule="queue", state=None)
+        self._unless_live = _statement(_IF_NONE_IS_LIVE, targets, rule="queue", state=_QUEUED)
+        self._rest_in_order = _statement(_IF_NOT_PUT, targets, rule="queue", state=None)
 
     def put(self, session: Session, event: Published, now: datetime) -> None:
         """Put the jobs. Those of an event with a key wait behind the live one of that key."""
@@ -58,9 +67,18 @@ class FanOut:
         given["once"] = event.id
         given["trace"] = trace_of(session)
         given["run_at"] = given["created_at"] = now
-        if event.key:
-            given["same"] = event.key
-        session.execute(self._in_order if event.key else self._side_by_side, given)
+        if not event.key:
+            session.execute(self._side_by_side, given)
+            return
+        given["same"] = event.key
+        if session.get_bind().dialect.name != "postgresql":
+            session.execute(self._in_order, given)
+            return
+        # to look for a live job of the key is to have read that page of the index, which others who publish write: one of two would run again, and
+        # again. That none is live the index tells without a look; only behind one that is, whose end must be met, it is looked.
+        done: Any = session.execute(self._unless_live, given)
+        if done.rowcount < len(self._names):
+            session.execute(self._rest_in_order, given)
 
 
 def event_of(trigger: str) -> str | None:
@@ -81,7 +99,13 @@ def published(row: Any) -> Published:
     )
 
 
-def _statement(targets: Sequence[Target], *, in_order: bool) -> Any:
+def _statement(put: Any, targets: Sequence[Target], *, rule: str, state: ColumnElement[str] | None) -> Any:
+    """Return the statement that puts a job for each target.
+
+    Args:
+        put: The insert that it fills.
+        state: In which they begin; None: queued, or waiting where one of the key is live.
+    """
     each: list[Any] = [
         select(
             bindparam(f"id{number}", type_=String()).label("id"),
@@ -94,23 +118,14 @@ def _statement(targets: Sequence[Target], *, in_order: bool) -> Any:
     columns: dict[str, Any] = {"id": wanted.c.id, "plugin": wanted.c.plugin, "action": wanted.c.action}
     columns |= {name: bindparam(name, type_=jobs.c[name].type) for name in _GIVEN}
     columns |= {name: literal_column(str(number)) for name, number in _ZERO.items()} | {name: literal_column("''") for name in _EMPTY}
-    columns |= {"rank": literal_column(str(_RANK)), "wants_cancel": literal_column("false")}
-    if in_order:
-        same = bindparam("same", type_=jobs.c.same.type)
-        live = exists().where(
-            jobs.c.plugin == wanted.c.plugin,
-            jobs.c.action == wanted.c.action,
-            jobs.c.same == same,
-            jobs.c.state.in_([literal_column(f"'{state}'") for state in LIVE]),
-        )
-        columns |= {
-            "rule": literal_column("'queue'"),
-            "same": same,
-            "state": case((live, literal_column("'waiting'")), else_=literal_column("'queued'")),
-        }
-    else:
-        columns |= {"rule": literal_column("'allow'"), "state": literal_column("'queued'")}
-    return insert(jobs).from_select(list(columns), select(*columns.values()))
+    columns |= {"rank": literal_column(str(_RANK)), "wants_cancel": literal_column("false"), "rule": literal_column(f"'{rule}'")}
+    same = bindparam("same", type_=jobs.c.same.type)
+    if state is None:
+        is_live = jobs.c.state.in_([literal_column(f"'{live}'") for live in LIVE])
+        one = exists().where(jobs.c.plugin == wanted.c.plugin, jobs.c.action == wanted.c.action, jobs.c.same == same, is_live)
+        state = case((one, literal_column("'waiting'")), else_=_QUEUED)
+    columns |= {"state": state} if rule == "allow" else {"state": state, "same": same}
+    return put.from_select(list(columns), select(*columns.values()))
 
 
 def _plain(name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from luminai.data.tables_jobs import jobs
@@ -15,14 +15,31 @@ from luminai.data.tables_jobs import jobs
 TOLD_MOST: Final = 50
 """Jobs of one action that workers were told of and that have not begun."""
 _QUEUED: Final = jobs.c.state == literal_column("'queued'")
-_ALL: Final = select(jobs).where(_QUEUED).order_by(jobs.c.rank, jobs.c.id).limit(bindparam("most")).with_for_update(skip_locked=True)
-_OF: Final = _ALL.where(jobs.c.plugin == bindparam("plugin"), jobs.c.action == bindparam("action"))
+_TOLD_OF: Final = (jobs.c.id, jobs.c.plugin, jobs.c.action, jobs.c.rank)
+_BEGUN_WITH: Final = (
+    *_TOLD_OF,
+    *(jobs.c.subject, jobs.c.organisation, jobs.c.actor, jobs.c.trigger, jobs.c.input, jobs.c.run_at, jobs.c.expires_at),
+    *(jobs.c.attempts, jobs.c.attempts_before, jobs.c.same, jobs.c.trace),
+)
+
+
+def _queued(columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
+    return select(*columns).where(_QUEUED).order_by(jobs.c.rank, jobs.c.id).with_for_update(skip_locked=True)
+
+
+def _first(columns: Sequence[ColumnElement[Any]], *such: ColumnElement[bool]) -> tuple[Select[Any], Select[Any]]:
+    """Return the queries of the first jobs of all queues, and of one."""
+    every = _queued(columns).where(*such).limit(bindparam("most"))
+    return every, every.where(jobs.c.plugin == bindparam("plugin"), jobs.c.action == bindparam("action"))
+
+
+_ALL, _OF = _first(_BEGUN_WITH)
+_ALL_UNTOLD, _OF_UNTOLD = _first(_TOLD_OF, jobs.c.told_until.is_(None) | (jobs.c.told_until <= bindparam("now")))
+_NAMED: Final = _queued(_BEGUN_WITH).where(jobs.c.id.in_(bindparam("ids", expanding=True)))
 _FIRST: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED).order_by(jobs.c.plugin, jobs.c.action).limit(1)
 # two steps: SQLite would read every job of a queue for (plugin, action) > (…, …)
 _NEXT_ACTION: Final = _FIRST.where(jobs.c.plugin == bindparam("plugin"), jobs.c.action > bindparam("action"))
 _NEXT_PLUGIN: Final = _FIRST.where(jobs.c.plugin > bindparam("plugin"))
-_UNTOLD: Final = jobs.c.told_until.is_(None) | (jobs.c.told_until <= bindparam("now"))
-_ALL_UNTOLD, _OF_UNTOLD = _ALL.where(_UNTOLD), _OF.where(_UNTOLD)
 _WAITING: Final = select(jobs.c.plugin, jobs.c.action).where(_QUEUED, jobs.c.told_until > bindparam("now"))
 
 
@@ -30,6 +47,8 @@ def heads(session: Session, *, most: int, busy: Collection[str], full: Collectio
     """Return the rows of up to ``most`` jobs that may begin, the most urgent first, and of those the oldest, locked.
 
     With something left out, each other queue is looked at by itself: a million jobs that may not begin now do not stand before the others.
+
+    Those that are told of have no more columns than that takes.
 
     Args:
         busy: Plugins of which nothing is taken.
@@ -57,14 +76,9 @@ def tell(session: Session, ids: Collection[str], until: datetime | None) -> None
         session.execute(update(jobs).where(jobs.c.id.in_(ids), _QUEUED).values(told_until=until))
 
 
-def still_queued(session: Session, ids: Collection[str]) -> set[str]:
-    """Return those of ``ids`` that wait for a worker."""
-    return set(session.execute(select(jobs.c.id).where(jobs.c.id.in_(ids), _QUEUED)).scalars()) if ids else set()
-
-
-def named(ids: Collection[str]) -> Select[Any]:
-    """Return the query of those of ``ids`` that wait for a worker, in order and locked."""
-    return select(jobs).where(jobs.c.id.in_(ids), _QUEUED).order_by(jobs.c.rank, jobs.c.id).with_for_update(skip_locked=True)
+def named(session: Session, ids: Collection[str]) -> Sequence[Any]:
+    """Return the rows of those of ``ids`` that wait for a worker, in order and locked."""
+    return session.execute(_NAMED, {"ids": list(ids)}).all()
 
 
 def _open_queues(session: Session, busy: Collection[str], full: Collection[str]) -> list[tuple[str, str]]:

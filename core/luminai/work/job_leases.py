@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import UserDefinedType
 
 from luminai.contracts.errors import Conflict, HubError
-from luminai.contracts.vault import Vault
 from luminai.data.event_log import Published
 from luminai.data.tables_jobs import job_attempts, jobs
+from luminai.data.tables_vault import subject_keys
+from luminai.data.vault.sealing import SubjectVault
+from luminai.data.vault.subject_keys import HOLDS
 from luminai.work.event_jobs import event_of, load
 from luminai.work.jobs import let_in, place, settle
 
@@ -54,7 +56,14 @@ _TAKE: Final = (
         attempts=jobs.c.attempts + 1,
     )
 )
-_TAKE_WITH_SPOT: Final = _TAKE.returning(jobs.c.id, literal_column("ctid::text").label("spot"))
+_TAKE_WITH_SPOT: Final = _TAKE.returning(
+    jobs.c.id,
+    literal_column("ctid::text").label("spot"),
+    select(subject_keys.c.wrapped)
+    .where(subject_keys.c.subject == jobs.c.subject, subject_keys.c.state == literal_column("'active'"))
+    .scalar_subquery()
+    .label("wrapped"),
+)
 _FINISH: Final = (
     update(jobs)
     .where(jobs.c.id == bindparam("of"), jobs.c.token == bindparam("fence"))
@@ -85,6 +94,7 @@ def _with_attempt(end: Any) -> Any:
 
 
 _END_AT_SPOT: Final = _with_attempt(_FINISH_AT_SPOT)
+_END_SEALED_AT_SPOT: Final = _with_attempt(_FINISH_AT_SPOT.where(HOLDS))
 _RUNNING_OF: Final = select(jobs.c.plugin, jobs.c.action, func.count().label("count")).where(_RUNNING).group_by(jobs.c.plugin, jobs.c.action)
 _ONE_AT_A_TIME: Final = select(func.pg_advisory_xact_lock(7_305_118_823))
 
@@ -156,7 +166,7 @@ def running_everywhere(session: Session) -> Counter[str]:
 
 def claim(
     session: Session,
-    vault: Vault,
+    vault: SubjectVault,
     *,
     worker: str,
     rows: Sequence[Any],
@@ -174,9 +184,9 @@ def claim(
         return []
     token = secrets.token_hex(16)
     given = {"ids": [row.id for row in taken], "fence": token, "by": worker, "until": now + lease}
-    spots: dict[str, str] = {}
+    found: dict[str, Any] = {}
     if session.get_bind().dialect.name == "postgresql":
-        spots = {row.id: row.spot for row in session.execute(_TAKE_WITH_SPOT, given)}
+        found = {row.id: row for row in session.execute(_TAKE_WITH_SPOT, given)}
     else:
         session.execute(_TAKE, given)
     events = load(session, [event for row in taken if (event := event_of(row.trigger)) is not None])
@@ -194,8 +204,8 @@ def claim(
             is_keyed=row.same is not None,
             run_at=row.run_at,
             token=token,
-            spot=spots.get(row.id, ""),
-            input=_opened(session, vault, row) if row.input is not None else None,
+            spot=found[row.id].spot if found else "",
+            input=_opened(session, vault, row, found[row.id].wrapped if found else None) if row.input is not None else None,
             event=events.get(event_of(row.trigger) or ""),
             trace=row.trace,
         )
@@ -209,15 +219,12 @@ def expire(session: Session, ids: Sequence[str], now: datetime) -> None:
         settle(session, job_id, "expired", now)
 
 
-def finish(session: Session, vault: Vault, job: Claimed, ended: Ended, ran: Ran, now: datetime) -> None:
+def finish(session: Session, vault: SubjectVault, job: Claimed, ended: Ended, ran: Ran, now: datetime) -> None:
     """Note how an attempt ended, and let those in that wait behind the job.
 
     Raises:
         Conflict: the job is no longer this worker's (code ``lease-lost``).
     """
-    output = None
-    if ended.output is not None:
-        output = vault.seal(session, subject=job.subject, place=place(job.id, "output"), value=ended.output)
     again = ended.pause is not None
     given: dict[str, Any] = {
         "of": job.id,
@@ -225,20 +232,32 @@ def finish(session: Session, vault: Vault, job: Claimed, ended: Ended, ran: Ran,
         "to": "retrying" if again else ended.outcome,
         "at": now + ended.pause if ended.pause is not None else now,
         "ended": None if again else now,
-        "answer": output,
+        "answer": None,
         "code": ended.error_code,
         "words": ended.error[:500],
     }
-    # found by its place, a row is the only one that counts as read: by way of the index its neighbours do too, and their ends would meet this one
     note = _note(job.id, job.attempt, given["to"], ended, ran, now)
-    at_spot = given | {"spot": job.spot} | {f"note_{name}": note[name] for name in _NOTED}
-    if not job.spot or _changed(session, _END_AT_SPOT, at_spot) != 1:
+    if not job.spot or not _ended_at_spot(session, vault, job, ended, given, note):
+        if ended.output is not None:
+            given["answer"] = vault.seal(session, subject=job.subject, place=place(job.id, "output"), value=ended.output)
         if _changed(session, _FINISH, given) != 1:
             hint = "Its lease ran out, it was cancelled, or it is done."
             raise Conflict(f"The job {job.id} is no longer this worker's.", code="lease-lost", hint=hint)
         session.execute(_ATTEMPT, note)
     if job.is_keyed and not again:
         let_in(session, job.id)
+
+
+def _ended_at_spot(session: Session, vault: SubjectVault, job: Claimed, ended: Ended, given: dict[str, Any], note: Mapping[str, Any]) -> bool:
+    """End a job in one statement, its output sealed with the key at hand; tell whether its row was still there, and the key good.
+
+    Found by its place, a row is the only one that counts as read: by way of the index its neighbours do too, and their ends would meet this one.
+    """
+    given = given | {"spot": job.spot} | {f"note_{name}": note[name] for name in _NOTED}
+    if ended.output is None:
+        return _changed(session, _END_AT_SPOT, given) == 1
+    guess = vault.guess(subject=job.subject, place=place(job.id, "output"), value=ended.output)
+    return guess is not None and _changed(session, _END_SEALED_AT_SPOT, given | guess.given | {"answer": guess.sealed}) == 1
 
 
 def give_back(session: Session, job: Claimed, now: datetime) -> None:
@@ -308,9 +327,11 @@ def _note(job_id: str, attempt: int, outcome: str, ended: Ended, ran: Ran, now: 
     return {"job": job_id, "attempt": attempt, **how, **by}
 
 
-def _opened(session: Session, vault: Vault, row: Any) -> bytes | None:
+def _opened(session: Session, vault: SubjectVault, row: Any, wrapped: bytes | None) -> bytes | None:
+    where, sealed = place(row.id, "input"), bytes(row.input)
     try:
-        return bytes(vault.open(session, subject=row.subject, place=place(row.id, "input"), sealed=bytes(row.input)))
+        known = vault.open_at_hand(subject=row.subject, place=where, sealed=sealed, wrapped=wrapped)
+        return known if known is not None else vault.open(session, subject=row.subject, place=where, sealed=sealed)
     except HubError:
         return None
 

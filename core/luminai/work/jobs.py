@@ -52,8 +52,9 @@ _ZERO: Final[dict[str, Any]] = {
     "error_code": "",
     "error": "",
 }
+# the first of an order, not EXISTS: where most jobs are queued PostgreSQL would read the table from its beginning, past all that are settled
 _OUTLOOK: Final = select(
-    select(jobs.c.id).where(jobs.c.state == literal_column("'queued'")).exists(),
+    select(jobs.c.id).where(jobs.c.state == literal_column("'queued'")).order_by(jobs.c.rank, jobs.c.id).limit(1).scalar_subquery(),
     select(jobs.c.run_at).where(IS_LATER).order_by(jobs.c.run_at).limit(1).scalar_subquery(),
 )
 _KNOWN: Final = select(jobs.c.id).where(jobs.c.plugin == bindparam("of"), jobs.c.action == bindparam("name"), jobs.c.once == bindparam("text"))
@@ -172,8 +173,8 @@ def next_moment(session: Session) -> datetime | None:
 
 def outlook(session: Session) -> tuple[bool, datetime | None]:
     """Return whether a job waits for a worker, and when the next one for a later moment is due."""
-    is_ready, moment = session.execute(_OUTLOOK).one()
-    return bool(is_ready), moment
+    first, moment = session.execute(_OUTLOOK).one()
+    return first is not None, moment
 
 
 def sweep(session: Session, now: datetime) -> None:

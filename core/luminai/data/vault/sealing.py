@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -27,6 +28,13 @@ MAX_VALUE: Final = 64 * 1024 * 1024
 _HEAD: Final = struct.Struct(">BI")
 _LEAST: Final = _HEAD.size + NONCE_BYTES + 16
 _SEEN: Final = "luminai.vault"
+
+
+class Guess(Struct, frozen=True):
+    """A value that was sealed with a key that may be destroyed or wrapped anew by now: it counts where ``HOLDS`` is true of ``given``."""
+
+    sealed: bytes
+    given: dict[str, Any]
 
 
 class SubjectVault:
@@ -53,21 +61,34 @@ class SubjectVault:
         key = self._current(session, subject)
         return {place: _sealed(key, subject, place, value) for place, value in values.items()}
 
+    def guess(self, /, *, subject: str, place: str, value: bytes) -> Guess | None:
+        """Return ``value`` sealed without a look at the database, None if the subject's key is not at hand; for a statement that says ``HOLDS``.
+
+        Raises:
+            InvalidInput: as ``seal`` does.
+        """
+        _check(subject, place, value)
+        known = self.cache.get(subject)
+        return Guess(_sealed(known[1], subject, place, value), {"key_subject": subject, "key_wrapped": known[0]}) if known is not None else None
+
     def open(self, session: Session, /, *, subject: str, place: str, sealed: bytes) -> bytes:
         """Return what was sealed. Raises as the contract says, and ``Unavailable`` while the master key is not there."""
-        from cryptography.exceptions import InvalidTag
+        version = _version(sealed)
+        return _opened(self._key(session, subject, version), subject, place, sealed)
 
-        if len(sealed) < _LEAST:
-            raise not_sealed_here()
-        form, version = _HEAD.unpack_from(sealed)
-        if form != FORM or version >= 2**31:
-            raise not_sealed_here()
-        key = self._key(session, subject, version)
-        body = _HEAD.size + NONCE_BYTES
-        try:
-            return bytes(key.cipher.decrypt(sealed[_HEAD.size : body], sealed[body:], _bound(subject, place, version)))
-        except InvalidTag as error:
-            raise not_sealed_here() from error
+    def open_at_hand(self, /, *, subject: str, place: str, sealed: bytes, wrapped: bytes | None) -> bytes | None:
+        """Return what was sealed, None if that takes a look at the database.
+
+        Args:
+            wrapped: What the database holds of the subject's key, as the caller's own statement found it.
+
+        Raises:
+            HubError: as ``open`` does.
+        """
+        known = self.cache.get(subject)
+        if known is None or known[0] != wrapped or known[1].version != _version(sealed):
+            return None
+        return _opened(known[1], subject, place, sealed)
 
     def destroy(self, session: Session, subject: str, /) -> int:
         """Destroy a subject's keys in the caller's unit: nothing that they sealed opens again, in no copy of the database either.
@@ -134,6 +155,23 @@ def _check(subject: str, place: str, value: bytes) -> None:
 def _sealed(key: DataKey, subject: str, place: str, value: bytes) -> bytes:
     nonce = secrets.token_bytes(NONCE_BYTES)
     return _HEAD.pack(FORM, key.version) + nonce + bytes(key.cipher.encrypt(nonce, value, _bound(subject, place, key.version)))
+
+
+def _version(sealed: bytes) -> int:
+    form, version = _HEAD.unpack_from(sealed) if len(sealed) >= _LEAST else (0, 0)
+    if form != FORM or version >= 2**31:
+        raise not_sealed_here()
+    return int(version)
+
+
+def _opened(key: DataKey, subject: str, place: str, sealed: bytes) -> bytes:
+    from cryptography.exceptions import InvalidTag
+
+    body = _HEAD.size + NONCE_BYTES
+    try:
+        return bytes(key.cipher.decrypt(sealed[_HEAD.size : body], sealed[body:], _bound(subject, place, key.version)))
+    except InvalidTag as error:
+        raise not_sealed_here() from error
 
 
 def _bound(subject: str, place: str, version: int) -> bytes:

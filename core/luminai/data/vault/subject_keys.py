@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import LargeBinary, bindparam, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import HubError, NotFound, Unavailable
@@ -27,6 +27,10 @@ _KEY: Final = select(subject_keys.c.version, subject_keys.c.id, subject_keys.c.w
     subject_keys.c.subject == bindparam("subject")
 )
 _CURRENT: Final = _KEY.where(subject_keys.c.state == ACTIVE)
+HOLDS: Final = exists().where(
+    subject_keys.c.subject == bindparam("key_subject"), subject_keys.c.wrapped == bindparam("key_wrapped", type_=LargeBinary())
+)
+"""Condition of a statement: the database still holds the key of a subject that a ``Guess`` was sealed with."""
 _VERSION: Final = _KEY.where(subject_keys.c.version == bindparam("version"))
 
 
@@ -41,42 +45,41 @@ class DataKey(Struct, frozen=True):
 
 
 class KeyCache:
-    """Unwrapped keys, the least used one dropped first. An entry counts only for the wrapped bytes that the database holds now, so that a unit that
-    was rolled back, another process or a restored backup can never make it lie."""
+    """Unwrapped keys, one a subject, the least used one dropped first. An entry counts only for the wrapped bytes that the database holds now, so
+    that a unit that was rolled back, another process or a restored backup can never make it lie."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], tuple[bytes, DataKey, float]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[bytes, DataKey, float]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, subject: str, version: int, wrapped: bytes) -> DataKey | None:
-        """Return the key that these bytes hold, if it is known."""
+    def get(self, subject: str) -> tuple[bytes, DataKey] | None:
+        """Return a subject's key and the wrapped bytes that it counts for, None when it is not known."""
         with self._lock:
-            found = self._kept.get((subject, version))
-            if found is None or found[0] != wrapped or found[2] < time.monotonic():
+            found = self._kept.get(subject)
+            if found is None or found[2] < time.monotonic():
                 return None
-            self._kept.move_to_end((subject, version))
-            return found[1]
+            self._kept.move_to_end(subject)
+            return found[:2]
 
     def put(self, subject: str, wrapped: bytes, key: DataKey) -> None:
         """Keep a key."""
         with self._lock:
-            self._kept[subject, key.version] = (wrapped, key, time.monotonic() + CACHED_SECONDS)
-            self._kept.move_to_end((subject, key.version))
+            self._kept[subject] = (wrapped, key, time.monotonic() + CACHED_SECONDS)
+            self._kept.move_to_end(subject)
             if len(self._kept) > CACHED:
                 self._kept.popitem(last=False)
 
     def drop(self, subject: str) -> None:
         """Forget a subject."""
         with self._lock:
-            for key in [one for one in self._kept if one[0] == subject]:
-                del self._kept[key]
+            self._kept.pop(subject, None)
 
     def expire(self) -> None:
         """Forget what has not been used for a while."""
         now = time.monotonic()
         with self._lock:
-            for key in [one for one, (_, _, until) in self._kept.items() if until < now]:
-                del self._kept[key]
+            for subject in [one for one, (_, _, until) in self._kept.items() if until < now]:
+                del self._kept[subject]
 
 
 def current_key(session: Session, ring: KeyRing, cache: KeyCache, subject: str) -> DataKey | None:
@@ -168,9 +171,9 @@ def _unwrapped(ring: KeyRing, cache: KeyCache, subject: str, version: int, row: 
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     wrapped = bytes(row.wrapped)
-    known = cache.get(subject, version, wrapped)
-    if known is not None:
-        return known
+    known = cache.get(subject)
+    if known is not None and known[0] == wrapped and known[1].version == version:
+        return known[1]
     try:
         key = DataKey(version, AESGCM(_master(ring, row.master_key).unwrap(wrapped, _bound(row.id, subject, version))))
     except InvalidTag as error:

@@ -88,7 +88,7 @@ class PgQueuerEngine:
             group.create_task(self._tidy())
             while True:
                 await hands.free()
-                if not await hands.pick_up():
+                if not await hands.pick_up():  # what comes from now on is heard
                     await wake.within(STALE.total_seconds())
 
     async def purge(self) -> None:
@@ -140,12 +140,14 @@ class PgQueuerEngine:
             max_size=self._connections,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
-            server_settings={"application_name": "luminai jobs", "search_path": SCHEMA},
+            # no message waits for the disk: workers are told again of a job whose message a server forgot in a crash
+            server_settings={"application_name": "luminai jobs", "search_path": SCHEMA, "synchronous_commit": "off"},
         )
         try:
             await pool
             async with pool.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _SETUP_LOCK)  # several hubs start at once
+                await connection.execute("SET LOCAL synchronous_commit = on")
                 await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
                 queries = Queries(AsyncpgDriver(connection))
                 if await queries.schema_is_installed():

@@ -104,14 +104,15 @@ class Hands:
             self._is_freed.clear()
             await self._is_freed.wait()
 
-    async def pick_up(self) -> int:
-        """Pick up as many as there is room for, and bring each; return how many there were."""
-        found = await self._queries.dequeue(batch_size=self._most - len(self._held), **self._given)
+    async def pick_up(self) -> bool:
+        """Pick up as many as there is room for, and bring each; tell whether there may be more."""
+        most = self._most - len(self._held)
+        found = await self._queries.dequeue(batch_size=most, **self._given)
         for message in found:
             if message.id not in self._held:
                 self._held.add(message.id)
                 self._group.create_task(self._bring(message))
-        return len(found)
+        return len(found) >= most
 
     async def put_down(self) -> None:
         """Put down what was brought, as it comes; what comes meanwhile is the next lot."""
