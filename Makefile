@@ -85,7 +85,7 @@ TEST_FOLDER := $(shell test -w /dev/shm && echo TMPDIR=/dev/shm)
 WITHOUT_DATABASE := $(patsubst %,--ignore-glob=*/test_%.py,outbound* raw_bytes slow_clients wire sockets webhooks_signatures schemathesis signature_bounds answers \
 	difference provider_breakers plugin_failures lock_and_diff lockfile bisect* safe_mode containment* deadlines log_floods deprecations conformance_level \
 	resonance_formulas resonance_measures knowledge_text knowledge_fusion embed_minilm vectors_sqlite_vec ai_offline ai_openai ai_anthropic ai_gemini ai_ollama \
-	ai_huggingface voice_elevenlabs voice_espeak storage_local site_* \
+	at_once body_problems pushed ten_times ai_huggingface voice_elevenlabs voice_espeak storage_local site_* \
 	live_streams rooms_nodes overload_and_failures upgrade_rehearsal purge chat_killed faces_sdks letter)
 
 # Files of tests are shared out over the cores, in their order: by number of tests, the longest file would be the last one.

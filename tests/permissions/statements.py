@@ -23,9 +23,9 @@ def statements(hub: Any) -> Iterator[list[str]]:
     engine = hub.database._engine  # below it nobody knows any more whose unit it is
 
     def told(original: Callable[..., Any]) -> Callable[..., Any]:
-        async def run(unit: Any, *rest: Any) -> Any:
+        async def run(unit: Any, *rest: Any, **more: Any) -> Any:
             if not _counted.get():
-                return await original(unit, *rest)
+                return await original(unit, *rest, **more)
 
             def watched(session: Any) -> Any:
                 here.is_watched = True
@@ -34,7 +34,7 @@ def statements(hub: Any) -> Iterator[list[str]]:
                 finally:
                     here.is_watched = False
 
-            return await original(watched, *rest)
+            return await original(watched, *rest, **more)
 
         return run
 

@@ -47,7 +47,7 @@ class Works:
     async def ask(self, action: str, count: int = 1, word: str = "") -> list[str]:
         """Ask for an action so many times; return the jobs."""
         answers = [await self.client.request("POST", f"/api/actions/{action}", json={"word": word or action}) for _ in range(count)]
-        assert {one.status for one in answers} == {202}
+        assert {one.status for one in answers} <= {200, 202}, "some may have ended by then"
         return [one.json()["id"] for one in answers]
 
     async def begun(self, plugin: str, later: float = 0.0) -> list[str]:
