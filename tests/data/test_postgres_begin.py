@@ -91,3 +91,16 @@ def test_beginning_that_fails__leaves_no_transaction_behind(postgres_url: str) -
         assert (await database.write(settings, whose=Acting("usr_a")))["luminai.subject"] == "usr_a"
 
     on_database(postgres_url, work)
+
+
+def test_migration__on_a_connection_that_read_before__may_write(empty_postgres_url: str) -> None:
+    async def work(database: HubDatabase) -> None:
+        def change(connection: Any) -> str:
+            with connection.begin():
+                connection.exec_driver_sql("CREATE TABLE made (id int)")
+                return str(connection.exec_driver_sql("SHOW statement_timeout").scalar())
+
+        await database.read(settings, whose=Acting("ann", ""), timeout=7)
+        assert await database.migrate(change) == "0"
+
+    on_database(empty_postgres_url, work)

@@ -36,13 +36,14 @@ BY_HAND = {
     "core/luminai/work/job_figures.py": "constants of this file",
     "core/luminai/work/jobs.py": "constants of this file",
     "plugins/engine-pgqueuer/src/luminai_engine_pgqueuer/engine.py": "the constant name of its schema",
-    "plugins/ledger/src/luminai_ledger/by_ids.py": "as many marks as there are values, and constants of the callers",
     "plugins/ledger/src/luminai_ledger/migrations": "its own tables",
     "plugins/vectors-pgvector/src/luminai_vectors_pgvector": "the constant name of its schema, and a constant of the file",
     "plugins/vectors-sqlite-vec/src/luminai_vectors_sqlite_vec/file.py": "a column of its own, and the dimension, a number",
 }
 """Where statements are put together from text, and of what."""
 RUN = {"text", "DDL", "literal_column", "execute", "exec_driver_sql", "executescript", "executemany", "fetch", "fetchval", "fetchrow"}
+SECOND = {"driver_rows"}
+"""Those whose statement is what they are given second."""
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -92,13 +93,14 @@ def built_statements(path: Path) -> Iterator[str]:
     """Yield what a file hands to the database as a statement put together from parts."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and node.args:
-            name, given = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", ""), node.args[0]
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            given = node.args[name in SECOND]
             is_built = (
                 (isinstance(given, ast.JoinedStr) and any(isinstance(part, ast.FormattedValue) for part in given.values))
                 or (isinstance(given, ast.BinOp) and isinstance(given.op, ast.Add | ast.Mod))
                 or (isinstance(given, ast.Call) and isinstance(given.func, ast.Attribute) and given.func.attr in ("format", "join", "replace"))
             )
-            if name in RUN and is_built and not ast.unparse(node.func).startswith("st."):
+            if name in RUN | SECOND and is_built and not ast.unparse(node.func).startswith("st."):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)[:80]}"
 
 

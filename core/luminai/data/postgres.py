@@ -59,6 +59,7 @@ class PostgresEngine:
                 json_deserializer=msgspec.json.decode,
             )
             event.listen(self._engine.sync_engine, "begin", _say_first)
+            event.listen(self._engine.sync_engine, "checkin", _say_nothing)
             keep_owners_apart(self._engine.sync_engine)
             keep_values_out(self._engine.sync_engine)
         except ModuleNotFoundError as error:
@@ -183,6 +184,12 @@ def _say_first(connection: Connection) -> None:
     """Have each transaction begin with its deadline and whose rows it may see; a unit that rolls back and goes on is in a new one."""
     driver: Any = connection.connection.driver_connection
     driver.first = connection.get_execution_options().get("luminai_begin", "")
+
+
+def _say_nothing(adapted: Any, _: object) -> None:
+    """Have a connection's next user begin as it likes: a listener of its own may come before ``_say_first``, and what was said last is not for it."""
+    if adapted is not None:
+        adapted.driver_connection.first = ""
 
 
 def _run(connection: Connection, unit: Unit[T]) -> T:

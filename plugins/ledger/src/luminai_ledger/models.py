@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Table, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Table, Text, UniqueConstraint, column
 
 from luminai import metadata_for
 
@@ -75,7 +75,7 @@ transfers: Final = Table(
     *(Column(f"{side}_{name}", _BIG, nullable=False) for side in ("dr", "cr") for name in BALANCES),
     UniqueConstraint("id"),
     *(
-        Index(None, name, unique=True, sqlite_where=text(f"{name} IS NOT NULL"), postgresql_where=text(f"{name} IS NOT NULL"))
+        Index(None, name, unique=True, sqlite_where=column(name).is_not(None), postgresql_where=column(name).is_not(None))
         for name in ("hold", "reverses")
     ),
     Index(None, "debit", "seq"),
