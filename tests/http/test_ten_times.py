@@ -38,7 +38,7 @@ def test_ten_times_the_load__is_refused_in_part_and_loses_nothing(tmp_path: Path
             assert fleet.send("GET", "/api/status")["platform_status"], "who asks how it is gets an answer"
             for number in wires.keys() - refused.keys():
                 wires[number].sendall(body_of(number))
-                assert answer_of(wires[number])[0] == 202
+                assert answer_of(wires[number])[0] in (200, 202)  # it may have ended by then
         fleet.nodes[0].kill()
         fleet.serve()
         for number in refused:  # clients come again, as they were told
