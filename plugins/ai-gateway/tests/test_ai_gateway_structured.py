@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from luminai.testing import Cut, ScriptedProvider
 from luminai_ai_gateway.schema import mismatch, schema_problems
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+NAMES = count(1)
 GOOD, BAD = '{"city":"Oslo"}', '{"town":"Oslo"}'
 
 
@@ -43,7 +45,7 @@ class Calling(ScriptedProvider):
 
 
 def offer(world: World, *replies: Any, kind: Any = ScriptedProvider) -> tuple[Any, str]:
-    provider = kind(*replies, name=f"shape{id(replies)}")
+    provider = kind(*replies, name=f"shape{next(NAMES)}")
     world.hub.provide("ai_providers", provider)
     return provider, f"{provider.name}/one"
 
