@@ -183,7 +183,7 @@ def test_operator__grants_more_than_sixteen__and_sets_how_many_calls_run(plugins
         async with running_hub("caller", installed=[caller], settings={"plugins": {"caller": settings}}) as hub:
             answer = await hub.client().request("GET", f"/api/caller?url=http://localhost:{world.hop_port}/")
             refused = await hub.client().request("GET", f"/api/caller?url=http://localhost:{world.port}/")
-        too_many = {"plugins": {"caller": settings | {"approve": asked * 4, "max-streams": 257}}}
+        too_many = {"plugins": {"caller": settings | {"approve": asked * 4, "max-streams": 1025}}}
         with pytest.raises(ConfigRejected):
             async with running_hub("caller", installed=[caller], settings=too_many):
                 pass

@@ -415,7 +415,7 @@ class PluginSettings(_Table, frozen=True):
         Meta(max_length=2 * MAX_GRANTS, description="Grants that the operator gives the plugin."),
     ] = ()
     max_calls: Annotated[int, Meta(ge=1, le=64, description="Calls of the plugin to other services at once; further ones wait.")] = 8
-    max_streams: Annotated[int, Meta(ge=1, le=256, description="Streams from other services at once, such as answers of an AI provider.")] = 32
+    max_streams: Annotated[int, Meta(ge=1, le=1024, description="Streams from other services at once, such as answers of an AI provider.")] = 256
     accept_untested: Annotated[bool, Meta(description="Run it although it was made for another plugin API.")] = False
     health: Annotated[PluginHealthSettings, Meta(description="When it counts as unwell.")] = PluginHealthSettings()
     config: Annotated[dict[str, Any], Meta(description="The plugin's own settings.")] = {}
