@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-_NUMBER = re.compile(r"(?<=sa_savepoint_)\d+")
 _counted: ContextVar[bool] = ContextVar("counted", default=False)
 
 
@@ -40,7 +38,7 @@ def statements(hub: Any) -> Iterator[list[str]]:
 
     def note(_: Any, __: Any, statement: str, *___: Any) -> None:
         if getattr(here, "is_watched", False):
-            found.append(_NUMBER.sub("", statement))
+            found.append(statement)
 
     token = _counted.set(True)
     engine.read, engine.write = told(engine.read), told(engine.write)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -20,14 +21,20 @@ def all_problems(kind: Any, body: bytes, first: ProblemItem) -> list[ProblemItem
     if len(body) > LARGEST:
         return [first]
     try:
-        schema = msgspec.json.schema(kind)
+        validator = _validator(kind)
         given = msgspec.json.decode(body)
     except (TypeError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return [first]
+    found = [first, *_others(validator.iter_errors(given), first)]
+    return list(islice({(item.pointer, item.detail): item for item in found}.values(), MOST))
+
+
+@lru_cache(maxsize=512)
+def _validator(kind: Any) -> Any:
+    """Return what judges a type, made once: anybody may send what is refused, and as often as they like."""
     import jsonschema
 
-    found = [first, *_others(jsonschema.Draft202012Validator(schema).iter_errors(given), first)]
-    return list(islice({(item.pointer, item.detail): item for item in found}.values(), MOST))
+    return jsonschema.Draft202012Validator(msgspec.json.schema(kind))
 
 
 def _others(errors: Iterable[Any], first: ProblemItem) -> Iterator[ProblemItem]:
