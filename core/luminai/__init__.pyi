@@ -163,6 +163,7 @@ from luminai.http.ai.settings import InstanceName as InstanceName
 from luminai.http.ai.settings import NamedModel as NamedModel
 from luminai.http.ai.settings import ProviderInstance as ProviderInstance
 from luminai.http.ai.settings import ServiceUrl as ServiceUrl
+from luminai.http.described import Streaming as Streaming
 from luminai.http.pages import Page as Page
 from luminai.http.pages import page_cursor as page_cursor
 from luminai.http.pages import page_limit as page_limit
@@ -322,6 +323,7 @@ __all__ = [
     "StorageBackend",
     "StorageCapabilities",
     "StreamEvent",
+    "Streaming",
     "Subscription",
     "Terminal",
     "TextDelta",

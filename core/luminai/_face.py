@@ -119,6 +119,7 @@ FACE: Final[dict[str, tuple[str, ...]]] = {
     "luminai.data.prepared": ("Prepared", "driver_rows"),
     "luminai.data.row_security": ("disable_owner_policy", "enable_owner_policy"),
     "luminai.data.types": ("JSONText", "UTCDateTime", "metadata_for"),
+    "luminai.http.described": ("Streaming",),
     "luminai.http.problems": ("PROBLEM_TYPE", "failure_of"),
     "luminai.http.requests": ("actor_of", "client_address", "log_field", "request_id", "signed_in"),
     "luminai.http.pushed": ("PushedStream", "ReaderLeft"),

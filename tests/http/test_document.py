@@ -10,7 +10,8 @@ CODE = """
     from litestar import get, post
     from litestar.params import JSONBody
     from msgspec import Meta, Struct
-    from luminai import hookimpl, policy
+    from litestar.response import Stream
+    from luminai import Streaming, hookimpl, policy
 
     class Inner(Struct, frozen=True, forbid_unknown_fields=True):
         marks: Annotated[dict[Annotated[str, Meta(max_length=40)], float], Meta(max_length=20)] = {}
@@ -37,7 +38,15 @@ CODE = """
         def second(self):
             @get("/api/paper/two", opt=policy(anonymous=True), status_code=204)
             async def look() -> None: ...
-            return [look]
+
+            @get("/api/paper/news", opt=policy(stream=True), media_type="text/plain")
+            async def news() -> Stream:
+                return Stream(iter(()), media_type="text/event-stream")
+
+            @post("/api/paper/asked", opt=policy(), status_code=200, operation_class=Streaming)
+            async def asked() -> Seen:
+                return Seen(1)
+            return [look, news, asked]
 """
 
 
@@ -85,3 +94,13 @@ def test_operation__says_how_it_is_refused(plugins: Any) -> None:
     assert named == set(found["components"]["responses"])
     problem = found["components"]["responses"]["Conflict"]["content"]["application/problem+json"]["schema"]["$ref"]
     assert problem.rpartition("/")[2] in found["components"]["schemas"]
+
+
+def test_answer__that_streams_is_told_so(plugins: Any) -> None:
+    paths = document(plugins)["paths"]
+    followed, asked = (
+        paths[path][method]["responses"]["200"]["content"] for path, method in (("/api/paper/news", "get"), ("/api/paper/asked", "post"))
+    )
+    assert set(followed) == {"text/event-stream"}
+    assert set(asked) == {"application/json", "text/event-stream"}
+    assert "type" not in asked["text/event-stream"]["schema"], "an event is no text, and some readers judge events by it"

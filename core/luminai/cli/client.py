@@ -93,6 +93,7 @@ def problem_error(status: int, raw: bytes) -> HubError:
         code=problem.code,
         hint=problem.hint,
         errors=problem.errors,
+        facts=problem.facts,
         plugin=problem.plugin,
         state=problem.state,
         phase=problem.phase,

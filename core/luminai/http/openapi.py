@@ -17,6 +17,7 @@ from litestar.types.internal_types import PathParameterDefinition
 
 from luminai.contracts.errors import Problem
 from luminai.contracts.identity import MAX_TEXT, POLICY_KEY, RoutePolicy
+from luminai.http.described import STREAM
 from luminai.http.problems import PROBLEM_TYPE
 from luminai.http.schemas import REFERENCE, Schemas
 
@@ -111,6 +112,8 @@ def _describe(operation: dict[str, Any], policy: RoutePolicy | None) -> None:
     if policy is not None:
         operation["security"] = ([{}] if policy.anonymous else []) + [{"api_key": []}]
         operation["x-luminai-scope"] = policy.scope or ""
+        if policy.stream:
+            operation["responses"]["200"]["content"] = STREAM
     responses = operation.setdefault("responses", {})
     responses.pop("400", None)  # Litestar's own shape, which no answer has
     for status in _EMPTY & responses.keys():

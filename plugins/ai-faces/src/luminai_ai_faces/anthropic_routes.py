@@ -8,12 +8,11 @@ from typing import Any
 from litestar import Response, post
 from litestar.params import JSONBody
 
-from luminai import client_address, signed_in
+from luminai import Streaming, client_address, signed_in
 from luminai_ai_faces.answering import Faces
 from luminai_ai_faces.anthropic_reply import MessageWriter
 from luminai_ai_faces.anthropic_request import REFUSED, CountTokens, MessageCreate, estimated_tokens
 from luminai_ai_faces.asking import passed_over
-from luminai_ai_faces.described import Streaming
 from luminai_ai_faces.listing import find
 from luminai_ai_faces.openai_routes import CALL, Given
 from luminai_ai_faces.streaming import streamed

@@ -9,12 +9,11 @@ import msgspec
 from litestar import Response, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 
-from luminai import Actor, NotFound, client_address, signed_in
+from luminai import Actor, NotFound, Streaming, client_address, signed_in
 from luminai_ai_faces.answering import Faces
 from luminai_ai_faces.anthropic_request import estimated_tokens
 from luminai_ai_faces.asking import passed_over
 from luminai_ai_faces.bounds import JSONObject
-from luminai_ai_faces.described import Streaming
 from luminai_ai_faces.gemini_reply import ContentWriter
 from luminai_ai_faces.gemini_request import REFUSED, BatchEmbedContents, CountTokens, EmbedContent, GenerateContent
 from luminai_ai_faces.listing import find

@@ -11,12 +11,11 @@ from litestar import Request, Response, post
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from luminai import InvalidInput, client_address, policy, signed_in
+from luminai import InvalidInput, Streaming, client_address, policy, signed_in
 from luminai_ai_faces import openai_request, responses_request
 from luminai_ai_faces.answering import Faces
 from luminai_ai_faces.asking import passed_over
 from luminai_ai_faces.bounds import MAX_BODY, MAX_PROMPT, ModelName, Text
-from luminai_ai_faces.described import Streaming
 from luminai_ai_faces.failures import answer_failure
 from luminai_ai_faces.openai_reply import ChatWriter
 from luminai_ai_faces.openai_request import ChatCompletion

@@ -11,7 +11,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
-from luminai import actor_of, client_address, log_field, policy, signed_in
+from luminai import Streaming, actor_of, client_address, log_field, policy, signed_in
 from luminai_chat.schemas import Approval, ChatAsk, ContinueAsk, TurnView
 from luminai_chat.service import Chat
 from luminai_chat.turn_log import Log, merged
@@ -33,7 +33,7 @@ class Cancelled(Struct):
 def turn_handlers(chat: Chat) -> Sequence[Any]:
     """Return the route handlers of turns."""
 
-    @post("/api/chat", opt=policy("chat:write", anonymous=True, limit="playground", keyed=False), status_code=200)
+    @post("/api/chat", opt=policy("chat:write", anonymous=True, limit="playground", keyed=False), status_code=200, operation_class=Streaming)
     async def ask(request: Request[Any, Any, Any], data: JSONBody[ChatAsk], idempotency_key: Key = None) -> Response[Any]:
         """Ask. The answer is JSON, or a stream of events with `Accept: text/event-stream`."""
         log = await chat.open(data, actor=actor_of(request), address=client_address(request), idempotency_key=idempotency_key)
@@ -56,7 +56,7 @@ def turn_handlers(chat: Chat) -> Sequence[Any]:
         log = await chat.log(turn_id, actor_of(request), client_address(request))
         return Stream(_server_events(log, max(last_event_id, after)), media_type="text/event-stream", headers=STREAM_HEADERS)
 
-    @post("/api/chat/turns/{turn_id:str}/continue", opt=policy("chat:write", keyed=False), status_code=200)
+    @post("/api/chat/turns/{turn_id:str}/continue", opt=policy("chat:write", keyed=False), status_code=200, operation_class=Streaming)
     async def go_on(
         request: Request[Any, Any, Any], turn_id: FromPath[str], data: JSONBody[ContinueAsk], idempotency_key: Key = None
     ) -> Response[Any]:
