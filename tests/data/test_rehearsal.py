@@ -157,6 +157,8 @@ def test_rehearsal__a_step_fails__is_told_with_its_owner_and_others_are_still_tr
 def test_rehearsal__steps_make_other_tables_than_declared__each_difference_is_named(database_url: str, data_dir: Path, owner: Any) -> None:
     made = owner()
     Index(None, made.one.c.name)
+    for engine in ("sqlite", "postgresql"):
+        Index(f"on_{engine}", made.one.c.name, info={"engine": engine})
     made.one.append_column(Column("age", Integer))
     Table(f"{made.prefix}two", made.metadata, Column("id", Integer, primary_key=True))
     source = made.steps(ONE.replace("String(9)", "String(5)"), BESIDE)
@@ -170,6 +172,8 @@ def test_rehearsal__steps_make_other_tables_than_declared__each_difference_is_na
     assert f"index {made.prefix}one_name_idx of {made.prefix}one is missing" in lines
     assert f"column {made.prefix}one.name: type is VARCHAR(length=5)" in lines
     assert "search" not in lines, "a table that a step names is no difference"
+    engines = [line.partition(" of ")[0].removeprefix("index ") for line in lines.splitlines() if "on_" in line]
+    assert engines == ["on_postgresql" if database_url else "on_sqlite"], "an index of another engine is none either"
     assert done.steps[-1].differences == done.differences[source.owner_id]
 
 

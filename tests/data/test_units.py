@@ -351,6 +351,22 @@ def test_file__deleted_under_the_hub__writes_fail_instead_of_vanishing(data_dir:
     assert on_database("", data_dir, work) == "database-gone"
 
 
+def test_write__changes_many_pages__what_it_would_go_back_to_is_in_no_temporary_file(data_dir: Path) -> None:
+    async def work(database: HubDatabase, table: str) -> list[str]:
+        rows = f"INSERT INTO {table} WITH RECURSIVE c(x) AS (SELECT 2 UNION ALL SELECT x + 1 FROM c WHERE x < 50000) SELECT x, x FROM c"
+        await database.write(lambda session: session.execute(text(rows)) and None)
+
+        def unit(session: Session) -> list[str]:
+            session.execute(text(f"UPDATE {table} SET n = n + 1"))
+            return [path.readlink().name for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+
+        return await database.write(unit)
+
+    opened = on_database("", data_dir, work)
+    assert "hub.sqlite3-wal" in opened
+    assert not [name for name in opened if name.startswith("etilqs")]
+
+
 def test_pending__nothing_waits__alembic_is_not_imported(data_dir: Path) -> None:
     on_database("", data_dir, value_of)
     script = """

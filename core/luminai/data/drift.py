@@ -16,7 +16,8 @@ _TOO_MUCH: Final = {"remove_table": "table", "remove_index": "index", "remove_co
 def differences(connection: Connection, source: MigrationSource) -> list[str]:
     """Return each difference between the tables with the owner's prefix and its declared metadata, in words; [] when it declares none.
 
-    A table that is not declared, but is named by a step of its owner (a search index made by SQL), is none.
+    A table that is not declared, but is named by a step of its owner (a search index made by SQL), is none. An index with ``info={"engine": …}`` is
+    wanted on that engine only, ``sqlite`` or ``postgresql``.
     """
     if source.metadata is None:
         return []
@@ -29,7 +30,11 @@ def differences(connection: Connection, source: MigrationSource) -> list[str]:
     def included(name: str | None, kind: str, _: Any) -> bool:
         return kind != "table" or (str(name).startswith(source.table_prefix) and name not in skipped)
 
-    options = {"include_name": included, "version_table": source.version_table, "render_as_batch": connection.dialect.name == "sqlite"}
+    def concerned(thing: Any, *_: Any) -> bool:
+        return bool(getattr(thing, "info", {}).get("engine", connection.dialect.name) == connection.dialect.name)
+
+    options = {"include_name": included, "include_object": concerned, "version_table": source.version_table}
+    options["render_as_batch"] = connection.dialect.name == "sqlite"
     context = MigrationContext.configure(connection, opts=options)
     found = [line for change in compare_metadata(context, source.metadata) for line in _lines(change)]
     steps = "\n".join(path.read_text(errors="replace") for path in source.files().values())

@@ -169,6 +169,8 @@ class Writer:
         return batch, job
 
     def _alone(self, connection: Connection, job: _Job) -> None:
+        raw: Any = connection.connection.driver_connection
+        raw.execute("PRAGMA temp_store=FILE")  # a migration may sort millions
         try:
             result = job.work(connection) if job.work else None
         except Exception as error:  # noqa: BLE001 - handed to the caller
@@ -178,6 +180,7 @@ class Writer:
         finally:
             if connection.in_transaction():
                 connection.rollback()
+            raw.execute("PRAGMA temp_store=MEMORY")
 
     def _run(self, batch: Sequence[_Job], connection: Connection) -> None:
         if not batch:

@@ -110,6 +110,34 @@ def test_payer__without_a_method__pays_in_stripes_own_form_and_its_secret_is_kep
     in_shop(tmp_path, work)
 
 
+def test_answer_with_a_secret_of_stripe__is_kept_for_who_asks_again_and_read_by_nobody_else(tmp_path: Path) -> None:
+    """A key makes the hub keep the answer: sealed by the payer's own key, so that it ends with them."""
+
+    async def work(shop: Shop) -> None:
+        asked = {
+            "/api/payments/charge": {"amount": 1000, "asset": "EUR", "method": ""},
+            "/api/payments/methods": {"renews": True},
+        }
+        database, vault = shop.hub.hub.database, shop.hub.hub.vault
+        sent = {path: {"json": body, "headers": {"Idempotency-Key": "once"}} for path, body in asked.items()}
+        for path, request in sent.items():
+            first, again = [await shop.person.request("POST", path, **request) for _ in range(2)]
+            assert (again.status, again.json(), again.headers["idempotency-replayed"]) == (first.status, first.json(), "true")
+            secret = first.json()["action"]["data"]["client_secret"]
+            await database.read(lambda session, secret=secret: _nowhere(session, secret))
+            other = await shop.hub.client("payments:read", "payments:pay", subject="user_eve").request("POST", path, **request)
+            assert "idempotency-replayed" not in other.headers
+            assert secret not in other.text
+
+        assert await database.write(lambda session: vault.destroy(session, "user_ada")) == 1
+        await vault.tell()
+        for path, request in sent.items():
+            gone = await shop.person.request("POST", path, **request)
+            assert (gone.status, gone.json()["code"]) == (404, "shredded")
+
+    in_shop(tmp_path, work)
+
+
 def _nowhere(session: Any, secret: str) -> None:
     from sqlalchemy import inspect, text
 

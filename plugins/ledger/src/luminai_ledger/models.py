@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Table, Text, UniqueConstraint, column
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, SmallInteger, Table, Text, UniqueConstraint, column, table
 
 from luminai import metadata_for
 
@@ -78,13 +78,18 @@ transfers: Final = Table(
         Index(None, name, unique=True, sqlite_where=column(name).is_not(None), postgresql_where=column(name).is_not(None))
         for name in ("hold", "reverses")
     ),
-    Index(None, "debit", "seq"),
-    Index(None, "credit", "seq"),
+    *(Index(None, side, "seq", info={"engine": "postgresql"}) for side in ("debit", "credit")),
     info={"data": "internal", "retention": _RETENTION},
     sqlite_strict=True,
 )
 """One row is both sides. ``dr_…`` and ``cr_…`` are the balances of the two accounts after it: so a balance at any time is one look-up, and nobody can
 change a balance without a transfer that says the same."""
+
+UNLISTED: Final = 16_384
+lines: Final = table("ledger__lines", column("account", LargeBinary), column("seq", Integer))
+"""SQLite only, in place of an index of each side: which transfers touch an account, without the newest, fewer than ``UNLISTED``. A trigger lists so
+many at once, account by account: an index of millions is not written at two places for each transfer. A line says nothing by itself: who reads it
+looks at the transfer."""
 
 holds: Final = Table(
     "ledger__holds",

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-from sqlalchemy import Select, and_, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from luminai import NotFound
 from luminai_ledger.accounts import Balance, Guard, find_account
 from luminai_ledger.by_ids import rows_of
 from luminai_ledger.journal import raw
-from luminai_ledger.models import BALANCES, accounts, holds, transfers
+from luminai_ledger.models import BALANCES, UNLISTED, accounts, holds, lines, transfers
 from luminai_ledger.moments import micros, moment
 
 _BY_ID: Final = f"SELECT id, asset, guard, overdraft, last_seq, {', '.join(BALANCES)} FROM ledger__accounts WHERE id"  # noqa: S608 - our own names
@@ -105,14 +105,8 @@ def balance(session: Session, identity: str, at: int | None = None) -> Balance:
     row = find_account(session, identity)
     if at is None:
         return balance_of(row)
-    found: Any = None
-    for side in ("dr", "cr"):
-        column = transfers.c.debit if side == "dr" else transfers.c.credit
-        query = select(transfers.c.seq, *(transfers.c[f"{side}_{name}"] for name in BALANCES))
-        one = session.execute(query.where(column == row.id, transfers.c.seq <= at).order_by(transfers.c.seq.desc()).limit(1)).first()
-        if one is not None and (found is None or one.seq > found.seq):
-            found = one
-    return _balance_at(row, 0, (0, 0, 0, 0)) if found is None else _balance_at(row, found[0], found[1:])
+    found = _moves(session, row.id, 1, at)
+    return _balance_at(row, found[0].seq, [getattr(found[0], name) for name in BALANCES]) if found else _balance_at(row, 0, (0, 0, 0, 0))
 
 
 def balances(session: Session, identities: Sequence[str]) -> dict[str, Balance]:
@@ -131,24 +125,34 @@ def statement(
         NotFound: there is no such account (code ``ledger.account-not-found``).
     """
     account = find_account(session, identity)
-    halves: list[Select[Any]] = []
-    for side, short, own, other in (("debit", "dr", "debit", "credit"), ("credit", "cr", "credit", "debit")):
-        query = select(
-            *(transfers.c[name] for name in ("seq", "id", "at", "kind", "amount", "released", "code", "reference", "journal")),
-            transfers.c[other].label("other"),
-            literal(side).label("side"),
-            *(transfers.c[f"{short}_{name}"].label(name) for name in BALANCES),
-        ).where(transfers.c[own] == account.id)
-        if before is not None:
-            query = query.where(transfers.c.seq < before)
-        if since is not None:
-            query = query.where(transfers.c.at >= micros(since))
-        if until is not None:
-            query = query.where(transfers.c.at < micros(until))
-        halves.append(query.order_by(transfers.c.seq.desc()).limit(limit))
-    both = union_all(*(half.subquery().select() for half in halves)).subquery()
-    rows = session.execute(select(both).order_by(both.c.seq.desc()).limit(limit))
-    return [_line(account, row) for row in rows]
+    moments: list[ColumnElement[bool]] = []
+    if since is not None:
+        moments.append(transfers.c.at >= micros(since))
+    if until is not None:
+        moments.append(transfers.c.at < micros(until))
+    return [_line(account, row) for row in _moves(session, account.id, limit, None if before is None else before - 1, moments)]
+
+
+def _moves(session: Session, account: bytes, limit: int, last: int | None, conditions: Sequence[ColumnElement[bool]] = ()) -> Sequence[Any]:
+    """Return transfers of an account, newest first, those up to the place ``last``, each from the account's own side."""
+    is_debit = transfers.c.debit == account
+    query = select(
+        *(transfers.c[name] for name in ("seq", "id", "at", "kind", "amount", "released", "code", "reference", "journal")),
+        case((is_debit, transfers.c.credit), else_=transfers.c.debit).label("other"),
+        case((is_debit, "debit"), else_="credit").label("side"),
+        *(case((is_debit, transfers.c[f"dr_{name}"]), else_=transfers.c[f"cr_{name}"]).label(name) for name in BALANCES),
+    ).where(*conditions)
+    parts: list[tuple[Select[Any], ColumnElement[int]]]
+    if session.connection().dialect.name == "postgresql":
+        parts = [(query.where(own == account), transfers.c.seq) for own in (transfers.c.debit, transfers.c.credit)]
+    else:
+        newest = session.execute(select(func.coalesce(func.max(transfers.c.seq), 0))).scalar_one()
+        own, listed = or_(is_debit, transfers.c.credit == account), newest - newest % UNLISTED
+        by_line = query.join_from(lines, transfers, transfers.c.seq == lines.c.seq).where(lines.c.account == account, lines.c.seq <= listed, own)
+        parts = [(query.where(transfers.c.seq > listed, own), transfers.c.seq), (by_line, lines.c.seq)]
+    halves = [part.where(*() if last is None else (seq <= last,)).order_by(seq.desc()).limit(limit) for part, seq in parts]
+    both = union_all(*(part.subquery().select() for part in halves)).subquery()
+    return session.execute(select(both).order_by(both.c.seq.desc()).limit(limit)).all()
 
 
 def transfer(session: Session, identity: str) -> TransferView:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from luminai import PluginContext
-from luminai_ledger.models import BALANCES, accounts, holds, seals, transfers
+from luminai_ledger.models import BALANCES, UNLISTED, accounts, holds, lines, seals, transfers
 from luminai_ledger.reading import wire
 from luminai_ledger.sealing import EMPTY, Digest, history
 
@@ -21,10 +21,15 @@ RULES: Final = (
     *("ledger__seal_deleted", "ledger__seal_not_new", "ledger__transfer_changed", "ledger__transfer_deleted"),
 )
 """Triggers that must be there and turned on."""
+_RULES_SQLITE: Final = ("ledger__line_changed", "ledger__line_deleted", "ledger__list")
 _TRIGGERS_SQLITE: Final = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
 _TRIGGERS_POSTGRES: Final = (
     "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
     " WHERE c.relnamespace = current_schema()::regnamespace AND t.tgenabled IN ('O', 'A')"
+)
+
+_LISTED: Final = select(
+    select(func.count()).select_from(lines).scalar_subquery(), select(func.coalesce(func.max(transfers.c.seq), 0)).scalar_subquery()
 )
 
 
@@ -32,8 +37,9 @@ class Difference(Struct, frozen=True, kw_only=True):
     """Something that is not as the history says.
 
     Attributes:
-        kind: ``balance``, ``snapshot``, ``order``, ``overdrawn``, ``unknown-account``, ``asset``, ``hold``, ``seal`` or ``rule-missing``.
-        object: Account, transfer, hold, number of the seal, or name of the rule.
+        kind: ``balance``, ``snapshot``, ``order``, ``overdrawn``, ``unknown-account``, ``asset``, ``hold``, ``line``, ``seal`` or
+            ``rule-missing``.
+        object: Account, transfer, hold, number of the seal, name of the rule or table.
     """
 
     kind: Annotated[str, Meta(max_length=40)]
@@ -174,9 +180,13 @@ async def verify(ctx: PluginContext) -> Verification:
     known = {bytes(row.id): _Account(row) async for row in database.stream(select(accounts))}
     sealed = [row async for row in database.stream(select(seals).order_by(seals.c.id))]
     check = _Check(known, sealed)
-    for name in RULES:
+    for name in (*RULES, *_RULES_SQLITE) if database.dialect == "sqlite" else RULES:
         if name not in names:
             check.differs("rule-missing", name)
+    if database.dialect == "sqlite":
+        async for listed, newest in database.stream(_LISTED):
+            if listed != (due := 2 * (newest - newest % UNLISTED)):
+                check.differs("line", lines.name, due, listed)
     async for row in database.stream(history(1), batch=2000):
         check.take(row)
     check.end()

@@ -88,8 +88,17 @@ def upgrade() -> None:
     for column in ("hold", "reverses"):
         where = sa.text(f"{column} IS NOT NULL")
         op.create_index(f"ledger__transfers_{column}_idx", "ledger__transfers", [column], unique=True, sqlite_where=where, postgresql_where=where)
-    op.create_index("ledger__transfers_debit_seq_idx", "ledger__transfers", ["debit", "seq"])
-    op.create_index("ledger__transfers_credit_seq_idx", "ledger__transfers", ["credit", "seq"])
+    if op.get_bind().dialect.name == "postgresql":
+        for side in ("debit", "credit"):
+            op.create_index(f"ledger__transfers_{side}_seq_idx", "ledger__transfers", [side, "seq"])
+    else:
+        op.create_table(
+            "ledger__lines",
+            sa.Column("account", sa.LargeBinary, primary_key=True),
+            sa.Column("seq", BIG, primary_key=True),
+            sqlite_with_rowid=False,
+            sqlite_strict=True,
+        )
     op.create_table(
         "ledger__holds",
         sa.Column("id", sa.LargeBinary, primary_key=True),
@@ -127,5 +136,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    for table in ("reports", "seals", "holds", "transfers", "accounts", "assets"):
+    lines = () if op.get_bind().dialect.name == "postgresql" else ("lines",)
+    for table in ("reports", "seals", "holds", *lines, "transfers", "accounts", "assets"):
         op.drop_table(f"ledger__{table}")

@@ -5,6 +5,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
+UNLISTED = 16_384
 BALANCES = ("debits_posted", "credits_posted", "debits_pending", "credits_pending")
 POSTED, PENDING = "CASE WHEN {0}kind IN (0, 2) THEN {0}amount ELSE 0 END", "CASE WHEN {0}kind = 1 THEN {0}amount ELSE -{0}released END"
 
@@ -49,7 +50,7 @@ SQLITE = (
     refuse(
         "ledger__transfers",
         "INSERT",
-        "NEW.seq <= (SELECT coalesce(max(seq), 0) FROM ledger__transfers) OR EXISTS (SELECT 1 FROM ledger__transfers WHERE id = NEW.id)"
+        "NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM ledger__transfers) OR EXISTS (SELECT 1 FROM ledger__transfers WHERE id = NEW.id)"
         " OR (NEW.hold IS NOT NULL AND EXISTS (SELECT 1 FROM ledger__transfers WHERE hold = NEW.hold))"
         " OR (NEW.reverses IS NOT NULL AND EXISTS (SELECT 1 FROM ledger__transfers WHERE reverses = NEW.reverses))",
         "transfer-not-new",
@@ -98,6 +99,14 @@ SQLITE = (
         "hold-changed",
     ),
     refuse("ledger__holds", "DELETE", "NOT EXISTS (SELECT 1 FROM ledger__transfers WHERE hold = OLD.id)", "hold-deleted"),
+    f"""CREATE TRIGGER ledger__list AFTER INSERT ON ledger__transfers WHEN NEW.seq % {UNLISTED} = 0 BEGIN
+    INSERT OR IGNORE INTO ledger__lines (account, seq) SELECT account, seq FROM (
+        SELECT debit AS account, seq FROM ledger__transfers WHERE seq > NEW.seq - {UNLISTED}
+        UNION ALL SELECT credit, seq FROM ledger__transfers WHERE seq > NEW.seq - {UNLISTED}
+    ) ORDER BY account, seq;
+    END""",  # noqa: S608 - as above
+    refuse("ledger__lines", "UPDATE", "TRUE", "line-changed"),
+    refuse("ledger__lines", "DELETE", "TRUE", "line-deleted"),
     refuse("ledger__seals", "INSERT", "NEW.id <> (SELECT coalesce(max(id), 0) + 1 FROM ledger__seals)", "seal-not-new"),
     refuse("ledger__seals", "UPDATE", "TRUE", "seal-changed"),
     refuse("ledger__seals", "DELETE", "TRUE", "seal-deleted"),
