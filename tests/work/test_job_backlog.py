@@ -38,8 +38,8 @@ SELECT 'job_f' || CAST(1000000000 + n + CAST(:first AS INTEGER) AS VARCHAR), {OT
 FROM core__jobs, generate_series(1, {BACKLOG}) AS n WHERE id = :held
 """
 SETTLED = "UPDATE core__jobs SET state = 'succeeded', settled_at = created_at WHERE id LIKE 'job_f%'"
-DEEPER = 4
-"""Pages that the indexes of a long table are deeper by, for the two that a statement may walk, and of the rows that were there before."""
+DEEPER = 2
+"""Pages that an index of a long table is deeper by, with those of the rows that were there before."""
 
 
 @contextmanager
@@ -48,7 +48,11 @@ def heads() -> Iterator[dict[str, Any]]:
     found: dict[str, Any] = {}
 
     def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> None:
-        if statement.lstrip().startswith("SELECT") and "core__jobs.state = 'queued'" in statement and "core__jobs.id IN" not in statement:
+        if (
+            statement.lstrip().startswith(("SELECT", "WITH RECURSIVE"))
+            and "core__jobs.state = 'queued'" in statement
+            and "core__jobs.id = ANY" not in statement
+        ):
             found[statement] = parameters
 
     event.listen(Engine, "before_cursor_execute", note)
@@ -109,9 +113,10 @@ def test_head_of_a_long_queue__is_read_by_the_index_and_with_as_few_pages(plugin
             await hub.hub.database.migrate(lambda one: one.execution_options(isolation_level="AUTOCOMMIT").execute(tidy))
             many = await pages(hub, await run_some(hub))
         assert many.keys() == few.keys()
-        assert len(many) >= 5
+        assert len(many) == 3  # what is there, the walk over the queues, and the head of one
         for statement, (count, scanned) in many.items():
-            assert count <= few[statement][0] + DEEPER, f"{count} pages instead of {few[statement][0]}: {statement}"
+            descents = 5 if statement.lstrip().startswith("WITH") else 2  # plugin, held, run, no other action, no other plugin
+            assert count <= few[statement][0] + DEEPER * descents, f"{count} pages instead of {few[statement][0]}: {statement}"
             assert not scanned, f"{scanned}: {statement}"
 
     asyncio.run(main())
