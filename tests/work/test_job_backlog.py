@@ -31,13 +31,14 @@ PLUGIN = """
             return [Action(name="run", summary="Nothing.", **kinds), Action(name="held", summary="The same, which waits.", **kinds)]
 """
 BACKLOG = 20_000
+DONE = 2_000
 OTHERS = ", ".join(f'"{column.name}"' for column in jobs.c if column.name != "id")
 COPIES = f"""
 INSERT INTO core__jobs (id, {OTHERS})
 SELECT 'job_f' || CAST(1000000000 + n + CAST(:first AS INTEGER) AS VARCHAR), {OTHERS}
-FROM core__jobs, generate_series(1, {BACKLOG}) AS n WHERE id = :held
+FROM core__jobs, generate_series(1, CAST(:count AS INTEGER)) AS n WHERE id = :held
 """
-SETTLED = "UPDATE core__jobs SET state = 'succeeded', settled_at = created_at WHERE id LIKE 'job_f%'"
+SETTLED = "UPDATE core__jobs SET state = 'succeeded', action = 'run', settled_at = created_at WHERE id LIKE 'job_f%'"
 DEEPER = 2
 """Pages that an index of a long table is deeper by, with those of the rows that were there before."""
 
@@ -104,9 +105,9 @@ def test_head_of_a_long_queue__is_read_by_the_index_and_with_as_few_pages(plugin
             few = await pages(hub, await run_some(hub))
 
             def fill(session: Any) -> None:
-                session.execute(text(COPIES), {"first": 0, "held": held})
-                session.execute(text(SETTLED))  # what is settled lies at the beginning of the table
-                session.execute(text(COPIES), {"first": BACKLOG, "held": held})
+                session.execute(text(COPIES), {"first": 0, "count": DONE, "held": held})
+                session.execute(text(SETTLED))  # what is settled lies at the beginning of the table, and before the queue in other indexes
+                session.execute(text(COPIES), {"first": DONE, "count": BACKLOG, "held": held})
 
             await hub.hub.database.write(fill, timeout=60)
             tidy = text("VACUUM ANALYZE core__jobs")

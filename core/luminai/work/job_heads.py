@@ -46,8 +46,11 @@ def _walk() -> Prepared:
     start = cast(literal_column("''"), String())
     at = select(start.label("plugin"), cast(null(), String()).label("action")).cte("queue", recursive=True)
     # steps of two kinds, to a plugin and to an action of it: SQLite would read every job of a queue for (plugin, action) > (…, …)
-    action = select(jobs.c.action).where(_QUEUED, jobs.c.plugin == at.c.plugin, jobs.c.action > at.c.action).order_by(jobs.c.action).limit(1)
-    plugin = select(jobs.c.plugin).where(_QUEUED, jobs.c.plugin > at.c.plugin).order_by(jobs.c.plugin).limit(1)
+    # in the order of the index of what is queued: with less of it PostgreSQL takes a smaller index, of all jobs that ever were
+    action = select(jobs.c.action).where(_QUEUED, jobs.c.plugin == at.c.plugin, jobs.c.action > at.c.action)
+    action = action.order_by(jobs.c.action, jobs.c.rank, jobs.c.id).limit(1)
+    plugin = select(jobs.c.plugin).where(_QUEUED, jobs.c.plugin > at.c.plugin)
+    plugin = plugin.order_by(jobs.c.plugin, jobs.c.action, jobs.c.rank, jobs.c.id).limit(1)
     is_over = at.c.action.is_(None)
     step = select(case((is_over, plugin.scalar_subquery()), else_=at.c.plugin), case((is_over, start), else_=action.scalar_subquery()))
     at = at.union_all(step.where(at.c.plugin.is_not(None)))

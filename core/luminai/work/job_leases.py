@@ -92,7 +92,7 @@ _NOTED: Final = ("attempt", "version", "generation", "worker", "began_at", "mill
 
 
 def _with_attempt(end: Any) -> Prepared:
-    """Return the statement that notes the attempt too, and gives a row, if it ended a job; PostgreSQL alone changes a table amid another's statement."""
+    """Return the statement that notes the attempt too, and gives a row, if it ended a job; PostgreSQL alone can do both in one."""
     ended = end.returning(jobs.c.id).cte("ended")
     of = [bindparam(f"note_{name}", type_=job_attempts.c[name].type).label(name) for name in _NOTED]
     return Prepared(insert(job_attempts).from_select(["job", *_NOTED], select(ended.c.id, *of)).returning(job_attempts.c.job))
