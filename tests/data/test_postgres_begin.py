@@ -104,3 +104,20 @@ def test_migration__on_a_connection_that_read_before__may_write(empty_postgres_u
         assert await database.migrate(change) == "0"
 
     on_database(empty_postgres_url, work)
+
+
+def test_unit__that_is_cancelled__gives_its_connection_back_whatever_it_was_at(postgres_url: str) -> None:
+    async def work(database: HubDatabase) -> None:
+        for steps in range(40):  # so many turns of the loop after it was asked for: while it connects, begins, works, commits or is through
+            unit = asyncio.create_task(database.write(lambda session: session.execute(text("SELECT pg_sleep(0.001)")).scalar(), whose=None))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            unit.cancel()
+            await asyncio.sleep(0)
+            unit.cancel()  # and once more, while it ends
+            await asyncio.wait([unit])
+            assert unit.cancelled() or unit.exception() is None
+        assert database.busy().in_use == 0
+        assert (await database.write(settings, whose=None))["transaction_isolation"] == "serializable"
+
+    on_database(postgres_url, work)

@@ -12,11 +12,12 @@ from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
-from sqlalchemy import Connection, Executable, Select, event, make_url, text
+from sqlalchemy import Connection, Engine, Executable, Select, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.util import greenlet_spawn
 
 from luminai.contracts.context import Isolation
 from luminai.contracts.errors import ConfigRejected, DeadlineExceeded, Unavailable
@@ -143,11 +144,9 @@ class PostgresEngine:
                     yield row
 
     async def _once(self, unit: Unit[T], first: str) -> T:
-        async with self._engine.connect() as connection:
-            await connection.execution_options(luminai_begin=first)
-            result = await connection.run_sync(_run, unit)
-            await connection.commit()
-            return result
+        """Run a unit in one greenlet, from the pool and back: SQLAlchemy's own connection makes one for each step, and a task to end with."""
+        result: T = await greenlet_spawn(_run, self._engine.sync_engine, unit, first)
+        return result
 
     @asynccontextmanager
     async def _turn(self, whose: Acting) -> AsyncIterator[None]:
@@ -192,11 +191,13 @@ def _say_nothing(adapted: Any, _: object) -> None:
         adapted.driver_connection.first = ""
 
 
-def _run(connection: Connection, unit: Unit[T]) -> T:
-    # no savepoint, as the writer of SQLite needs one a unit: here a unit is alone in its transaction, and two round trips are a third of a small one
-    with Session(bind=connection, join_transaction_mode="rollback_only") as session:
-        result = unit(session)
-        session.commit()
+def _run(engine: Engine, unit: Unit[T], first: str) -> T:
+    with engine.connect().execution_options(luminai_begin=first) as connection:
+        # no savepoint, as the writer of SQLite needs one a unit: here a unit is alone in its transaction, and two round trips are much of a small one
+        with Session(bind=connection, join_transaction_mode="rollback_only") as session:
+            result = unit(session)
+            session.commit()
+        connection.commit()
     return result
 
 

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.types import UserDefinedType
 
 from luminai.contracts.errors import Conflict, HubError
+from luminai.data.among import among
 from luminai.data.event_log import Published
+from luminai.data.prepared import Prepared
 from luminai.data.tables_jobs import job_attempts, jobs
 from luminai.data.tables_vault import subject_keys
 from luminai.data.vault.sealing import SubjectVault
@@ -43,10 +45,9 @@ class _Tid(UserDefinedType[str]):
         return "tid"
 
 
-# built once: building a statement costs more than running it
-_TAKE: Final = (
+_TAKING: Final = (
     update(jobs)
-    .where(jobs.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(jobs.c.id, "ids"))
     .values(
         state="running",
         token=bindparam("fence"),
@@ -56,15 +57,18 @@ _TAKE: Final = (
         attempts=jobs.c.attempts + 1,
     )
 )
-_TAKE_WITH_SPOT: Final = _TAKE.returning(
-    jobs.c.id,
-    literal_column("ctid::text").label("spot"),
-    select(subject_keys.c.wrapped)
-    .where(subject_keys.c.subject == jobs.c.subject, subject_keys.c.state == literal_column("'active'"))
-    .scalar_subquery()
-    .label("wrapped"),
+_TAKE: Final = Prepared(_TAKING)
+_TAKE_WITH_SPOT: Final = Prepared(
+    _TAKING.returning(
+        jobs.c.id,
+        literal_column("ctid::text").label("spot"),
+        select(subject_keys.c.wrapped)
+        .where(subject_keys.c.subject == jobs.c.subject, subject_keys.c.state == literal_column("'active'"))
+        .scalar_subquery()
+        .label("wrapped"),
+    )
 )
-_FINISH: Final = (
+_FINISHING: Final = (
     update(jobs)
     .where(jobs.c.id == bindparam("of"), jobs.c.token == bindparam("fence"))
     .values(
@@ -77,25 +81,27 @@ _FINISH: Final = (
         **_FREE,
     )
 )
-_FINISH_AT_SPOT: Final = _FINISH.where(literal_column("ctid") == cast(bindparam("spot", type_=String()), _Tid()))
+_FINISH: Final = Prepared(_FINISHING.returning(jobs.c.id))
+_FINISH_AT_SPOT: Final = _FINISHING.where(literal_column("ctid") == cast(bindparam("spot", type_=String()), _Tid()))
 # in plain words, as a parameter hides from SQLite which partial index serves
 _QUEUED: Final = jobs.c.state == literal_column("'queued'")
 _RUNNING: Final = jobs.c.state == literal_column("'running'")
 _PARKED: Final = jobs.c.state == literal_column("'parked'")
-_ATTEMPT: Final = insert(job_attempts)
+_ATTEMPT: Final = Prepared(insert(job_attempts))
 _NOTED: Final = ("attempt", "version", "generation", "worker", "began_at", "milliseconds", "outcome", "error_code", "error")
 
 
-def _with_attempt(end: Any) -> Any:
-    """Return the statement that notes the attempt too, if it ended a job; PostgreSQL alone changes one table within a statement about another."""
+def _with_attempt(end: Any) -> Prepared:
+    """Return the statement that notes the attempt too, and gives a row, if it ended a job; PostgreSQL alone can do both in one."""
     ended = end.returning(jobs.c.id).cte("ended")
     of = [bindparam(f"note_{name}", type_=job_attempts.c[name].type).label(name) for name in _NOTED]
-    return insert(job_attempts).from_select(["job", *_NOTED], select(ended.c.id, *of))
+    return Prepared(insert(job_attempts).from_select(["job", *_NOTED], select(ended.c.id, *of)).returning(job_attempts.c.job))
 
 
 _END_AT_SPOT: Final = _with_attempt(_FINISH_AT_SPOT)
 _END_SEALED_AT_SPOT: Final = _with_attempt(_FINISH_AT_SPOT.where(HOLDS))
 _RUNNING_OF: Final = select(jobs.c.plugin, jobs.c.action, func.count().label("count")).where(_RUNNING).group_by(jobs.c.plugin, jobs.c.action)
+_UNWANTED: Final = Prepared(select(jobs.c.id).where(_RUNNING, jobs.c.worker == bindparam("by"), jobs.c.wants_cancel.is_(True)))
 _ONE_AT_A_TIME: Final = select(func.pg_advisory_xact_lock(7_305_118_823))
 
 
@@ -149,8 +155,7 @@ class Ran(Struct, frozen=True, kw_only=True):
 
 def unwanted(session: Session, worker: str) -> list[str]:
     """Return the ids of a worker's jobs that are to be cancelled."""
-    mine = (_RUNNING) & (jobs.c.worker == worker) & jobs.c.wants_cancel.is_(True)
-    return list(session.execute(select(jobs.c.id).where(mine)).scalars())
+    return [row.id for row in _UNWANTED.rows(session, {"by": worker})]
 
 
 def claim_alone(session: Session) -> None:
@@ -186,9 +191,9 @@ def claim(
     given = {"ids": [row.id for row in taken], "fence": token, "by": worker, "until": now + lease}
     found: dict[str, Any] = {}
     if session.get_bind().dialect.name == "postgresql":
-        found = {row.id: row for row in session.execute(_TAKE_WITH_SPOT, given)}
+        found = {row.id: row for row in _TAKE_WITH_SPOT.rows(session, given)}
     else:
-        session.execute(_TAKE, given)
+        _TAKE.run(session, given)
     events = load(session, [event for row in taken if (event := event_of(row.trigger)) is not None])
     return [
         Claimed(
@@ -240,10 +245,10 @@ def finish(session: Session, vault: SubjectVault, job: Claimed, ended: Ended, ra
     if not job.spot or not _ended_at_spot(session, vault, job, ended, given, note):
         if ended.output is not None:
             given["answer"] = vault.seal(session, subject=job.subject, place=place(job.id, "output"), value=ended.output)
-        if _changed(session, _FINISH, given) != 1:
+        if not _FINISH.rows(session, given):
             hint = "Its lease ran out, it was cancelled, or it is done."
             raise Conflict(f"The job {job.id} is no longer this worker's.", code="lease-lost", hint=hint)
-        session.execute(_ATTEMPT, note)
+        _ATTEMPT.run(session, note)
     if job.is_keyed and not again:
         let_in(session, job.id)
 
@@ -255,9 +260,9 @@ def _ended_at_spot(session: Session, vault: SubjectVault, job: Claimed, ended: E
     """
     given = given | {"spot": job.spot} | {f"note_{name}": note[name] for name in _NOTED}
     if ended.output is None:
-        return _changed(session, _END_AT_SPOT, given) == 1
+        return bool(_END_AT_SPOT.rows(session, given))
     guess = vault.guess(subject=job.subject, place=place(job.id, "output"), value=ended.output)
-    return guess is not None and _changed(session, _END_SEALED_AT_SPOT, given | guess.given | {"answer": guess.sealed}) == 1
+    return guess is not None and bool(_END_SEALED_AT_SPOT.rows(session, given | guess.given | {"answer": guess.sealed}))
 
 
 def give_back(session: Session, job: Claimed, now: datetime) -> None:
@@ -292,7 +297,7 @@ def reclaim(session: Session, lease: timedelta, now: datetime, *, all_of_them: b
     for row in session.execute(select(jobs).where(lost).limit(500).with_for_update(skip_locked=True)).all():
         ended = Ended(outcome="crashed", error_code="worker-gone", error="The process ended, or stood still for too long, while it ran.")
         ran = Ran(version="", generation=0, worker=row.worker or "", began_at=row.lease_until - lease)
-        session.execute(_ATTEMPT, _note(row.id, row.attempts, "crashed", ended, ran, now))
+        _ATTEMPT.run(session, _note(row.id, row.attempts, "crashed", ended, ran, now))
         values: dict[str, Any] = {**_FREE, "crashes": row.crashes + 1}
         if row.wants_cancel:
             values |= {"state": "cancelled", "settled_at": now}
@@ -336,6 +341,6 @@ def _opened(session: Session, vault: SubjectVault, row: Any, wrapped: bytes | No
         return None
 
 
-def _changed(session: Session, statement: Executable, given: Mapping[str, Any] | None = None) -> int:
-    result: Any = session.execute(statement, given)
+def _changed(session: Session, statement: Executable) -> int:
+    result: Any = session.execute(statement)
     return int(result.rowcount)

@@ -14,10 +14,12 @@ from luminai.contracts.audit import AuditEntry
 from luminai.contracts.context import Clock, Database
 from luminai.contracts.errors import NotFound
 from luminai.contracts.identity import Actor
+from luminai.data.prepared import Prepared
 from luminai.data.tables_jobs import job_pauses
 
 EVERYTHING: Final = "*"
 MAX_PAUSES: Final = 500
+_PAUSED: Final = Prepared(select(job_pauses.c.target).limit(MAX_PAUSES))
 
 
 class Pause(Struct, frozen=True, kw_only=True):
@@ -72,4 +74,4 @@ class JobPauses:
 
 def paused(session: Session) -> set[str]:
     """Return what is paused."""
-    return set(session.execute(select(job_pauses.c.target).limit(MAX_PAUSES)).scalars())
+    return {row.target for row in _PAUSED.rows(session)}

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from luminai.contracts.vault import Vault
 from luminai.data.causes import trace_of
 from luminai.data.ids import new_id
+from luminai.data.prepared import Prepared
 from luminai.data.tables_jobs import job_attempts, jobs
 from luminai.data.vault.sealing import SubjectVault
 
@@ -35,8 +36,7 @@ URGENT: Final = 9
 
 IS_LATER: Final = jobs.c.state.in_([literal_column(f"'{state}'") for state in LATER])
 """In plain words: by a parameter SQLite cannot tell that the partial index holds them, and reads the whole table."""
-# built once: building a statement costs more than running it
-_PUT: Final = insert(jobs)
+_PUT: Final = Prepared(insert(jobs))
 _PUT_NEW: Final[dict[str, Any]] = {
     "sqlite": sqlite.insert(jobs).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(jobs).on_conflict_do_nothing(),
@@ -53,9 +53,11 @@ _ZERO: Final[dict[str, Any]] = {
     "error": "",
 }
 # the first of an order, not EXISTS: where most jobs are queued PostgreSQL would read the table from its beginning, past all that are settled
-_OUTLOOK: Final = select(
-    select(jobs.c.id).where(jobs.c.state == literal_column("'queued'")).order_by(jobs.c.rank, jobs.c.id).limit(1).scalar_subquery(),
-    select(jobs.c.run_at).where(IS_LATER).order_by(jobs.c.run_at).limit(1).scalar_subquery(),
+_OUTLOOK: Final = Prepared(
+    select(
+        select(jobs.c.id).where(jobs.c.state == literal_column("'queued'")).order_by(jobs.c.rank, jobs.c.id).limit(1).scalar_subquery(),
+        select(jobs.c.run_at).where(IS_LATER).order_by(jobs.c.run_at).limit(1).scalar_subquery(),
+    )
 )
 _KNOWN: Final = select(jobs.c.id).where(jobs.c.plugin == bindparam("of"), jobs.c.action == bindparam("name"), jobs.c.once == bindparam("text"))
 
@@ -87,7 +89,7 @@ def put(session: Session, vault: Vault, job: NewJob, now: datetime) -> str:
     job_id = new_id("job")
     row = _row(session, job_id, job, now)
     row["input"] = vault.seal(session, subject=job.subject, place=place(job_id, "input"), value=job.input)
-    session.execute(_PUT, row)
+    _PUT.run(session, row)
     return job_id
 
 
@@ -173,7 +175,7 @@ def next_moment(session: Session) -> datetime | None:
 
 def outlook(session: Session) -> tuple[bool, datetime | None]:
     """Return whether a job waits for a worker, and when the next one for a later moment is due."""
-    first, moment = session.execute(_OUTLOOK).one()
+    ((first, moment),) = _OUTLOOK.rows(session)
     return first is not None, moment
 
 

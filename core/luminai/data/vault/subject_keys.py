@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import HubError, NotFound, Unavailable
 from luminai.data.ids import new_id
+from luminai.data.prepared import Prepared
 from luminai.data.tables_vault import master_keys, subject_keys
 from luminai.data.vault.ring import KEY_BYTES, KeyRing, MasterKey
 
@@ -26,12 +27,12 @@ DESTROYED: Final = "destroyed"
 _KEY: Final = select(subject_keys.c.version, subject_keys.c.id, subject_keys.c.wrapped, subject_keys.c.master_key).where(
     subject_keys.c.subject == bindparam("subject")
 )
-_CURRENT: Final = _KEY.where(subject_keys.c.state == ACTIVE)
+_CURRENT: Final = Prepared(_KEY.where(subject_keys.c.state == ACTIVE))
 HOLDS: Final = exists().where(
     subject_keys.c.subject == bindparam("key_subject"), subject_keys.c.wrapped == bindparam("key_wrapped", type_=LargeBinary())
 )
 """Condition of a statement: the database still holds the key of a subject that a ``Guess`` was sealed with."""
-_VERSION: Final = _KEY.where(subject_keys.c.version == bindparam("version"))
+_VERSION: Final = Prepared(_KEY.where(subject_keys.c.version == bindparam("version")))
 
 
 class DataKey(Struct, frozen=True):
@@ -88,7 +89,7 @@ def current_key(session: Session, ring: KeyRing, cache: KeyCache, subject: str) 
     Raises:
         Unavailable: the master key is not there (code ``master-key-missing``).
     """
-    row = session.execute(_CURRENT, {"subject": subject}).first()
+    row = _CURRENT.first(session, {"subject": subject})
     return None if row is None else _unwrapped(ring, cache, subject, row.version, row)
 
 
@@ -111,7 +112,7 @@ def key_of(session: Session, ring: KeyRing, cache: KeyCache, subject: str, versi
         HubError: there never was one (code ``not-sealed-here``).
         Unavailable: the master key is not there (code ``master-key-missing``).
     """
-    row = session.execute(_VERSION, {"subject": subject, "version": version}).first()
+    row = _VERSION.first(session, {"subject": subject, "version": version})
     if row is None:
         raise not_sealed_here()
     if row.wrapped is None:

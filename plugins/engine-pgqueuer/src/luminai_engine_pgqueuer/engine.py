@@ -140,6 +140,7 @@ class PgQueuerEngine:
             max_size=self._connections,
             timeout=CONNECT_SECONDS,
             command_timeout=COMMAND_SECONDS,
+            reset=_leave,
             # no message waits for the disk: workers are told again of a job whose message a server forgot in a crash
             server_settings={"application_name": "luminai jobs", "search_path": SCHEMA, "synchronous_commit": "off"},
         )
@@ -158,6 +159,10 @@ class PgQueuerEngine:
             pool.terminate()
             raise
         return pool
+
+
+async def _leave(_: object) -> None:
+    """Hand a connection on as it is: nothing is set on one for longer than a transaction, and to say so would be as many round trips again."""
 
 
 def _unreachable(error: Exception) -> Unavailable:
