@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import DeadlineExceeded, HubError, Unavailable
+from luminai.data.sqlite_session import UnitSession
 
 BATCH: Final = 256
 QUEUE: Final = 5000
@@ -205,17 +206,18 @@ class Writer:
         _answer(answers)
 
     def _one(self, connection: Connection, job: _Job) -> Answer:
-        raw = connection.connection.driver_connection
-        job.running.begin(raw)
+        job.running.begin(connection.connection.driver_connection)
         try:
-            with Session(bind=connection, join_transaction_mode="create_savepoint") as session:
+            session = UnitSession(connection)
+            try:
                 result = job.running.unit(session)
-                session.commit()
-        except Exception as error:
-            failure = storage_error(error) if isinstance(error, DatabaseError) else error
-            if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
-                raise _TransactionLostError(job, failure) from error
-            return (job, None, failure)
+                session.keep()
+            except Exception as error:
+                failure = storage_error(error) if isinstance(error, DatabaseError) else error
+                if not session.undo():
+                    raise _TransactionLostError(job, failure) from error
+                return (job, None, failure)
+            session.close()
         finally:
             job.running.end()
         return (job, result, None)
