@@ -35,13 +35,14 @@ class UnitSession(Session):
         driver_rows(self._whole, "ROLLBACK TO SAVEPOINT unit")
 
     def keep(self) -> None:
-        """End the unit's savepoint with all that it did."""
-        if self.in_transaction():
+        """End the unit's savepoint with all that it did, and the session."""
+        if self.in_transaction():  # else it never held anything
             self.commit()
+            self.close()
         driver_rows(self._whole, "RELEASE SAVEPOINT unit")
 
     def undo(self) -> bool:
-        """End the unit's savepoint with nothing; False when that cannot be: SQLite rolled the whole transaction back."""
+        """End the unit's savepoint with nothing, and the session; False when that cannot be: SQLite rolled the whole transaction back."""
         try:
             self.close()
             driver_rows(self._whole, "ROLLBACK TO SAVEPOINT unit")

@@ -103,7 +103,7 @@ class Rooms:
         return len(self._rooms)
 
     def is_followed(self, room: str) -> bool:
-        """Tell whether anybody may hear what is told to a room: sits in it, or left so lately that what was missed is caught up with. In any thread."""
+        """Tell whether anybody may hear what is told to a room: sits in it, or left so lately that it is caught up with. In any thread."""
         return room in self._rooms or self.log.holds(room)
 
     def publish(self, place: Place, kind: str, data: bytes) -> None:
