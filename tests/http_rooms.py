@@ -80,6 +80,22 @@ class Plugin:
                     raise ValueError("changed my mind")
             await ctx.db.write(work)
 
+        @post("/api/square/made", opt=policy("square:say"))
+        async def made(room: FromQuery[str], meanwhile: FromQuery[bool] = False) -> int:
+            count = []
+
+            def make():
+                count.append(1)
+                return Said("made")
+
+            def work(session):
+                ctx.live.publish(room, "said", make, session=session)
+                if meanwhile:
+                    ctx.live.publish(room, "said", Said("now"))
+
+            await ctx.db.write(work)
+            return len(count)
+
         @post("/api/square/put-out", opt=policy("square:say"))
         async def put_out(room: FromQuery[str], who: FromQuery[str] = "", tell: FromQuery[bool] = True) -> None:
             self.out.add(who)
@@ -90,7 +106,7 @@ class Plugin:
         async def kind(room: FromQuery[str], kind: FromQuery[str]) -> None:
             ctx.live.publish(room, kind, Said("x" * 17000 if kind == "said" else ""))
 
-        return [say, flood, unit, put_out, kind]
+        return [say, flood, unit, made, put_out, kind]
 """
 MANIFEST = """
 manifest = 1

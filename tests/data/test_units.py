@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -205,6 +206,28 @@ def test_deadline__passes__the_query_is_interrupted_and_others_go_on(database_ur
         return await value_of(database, table)
 
     assert on_database(database_url, data_dir, work) == 5
+
+
+def test_deadline__passes_while_a_write_waits__it_is_told_and_not_done(data_dir: Path) -> None:
+    """Such a write was dropped by the writer, and its caller waited for ever."""
+
+    async def work(database: HubDatabase, table: str) -> int:
+        loop, has_begun, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def hold_up(_: Session) -> bool:
+            loop.call_soon_threadsafe(has_begun.set)
+            return goes_on.wait(30)
+
+        before = asyncio.create_task(database.write(hold_up))
+        await has_begun.wait()
+        loop.call_later(0.3, goes_on.set)
+        with pytest.raises(DeadlineExceeded):
+            async with asyncio.timeout(20):
+                await database.write(add_one(table), timeout=0.05)
+        assert await before
+        return await value_of(database, table)
+
+    assert on_database("", data_dir, work) == 0
 
 
 def test_once__repeated__returns_the_first_result_and_runs_once(database_url: str, data_dir: Path) -> None:

@@ -173,6 +173,22 @@ def test_unit__that_is_rolled_back__says_nothing(square: Square) -> None:
     assert [event["data"]["text"] for event in square.poll(room, start)["events"]] == ["whole", "other part", "whole"]
 
 
+def test_data__that_nobody_hears__is_not_made(square: Square) -> None:
+    room = "square.hall.six"
+    assert square.ask("POST", f"/api/square/made?room={room}").json() == 0
+    start = square.poll(room)["last"]
+    assert square.ask("POST", f"/api/square/made?room={room}").json() == 1
+    assert [event["data"]["text"] for event in square.poll(room, start)["events"]] == ["made"]
+
+
+def test_data__that_was_not_made__who_came_before_the_commit_hears_of_a_gap(square: Square) -> None:
+    room = "square.hall.seven"
+    assert square.ask("POST", f"/api/square/made?room={room}&meanwhile=true").json() == 0
+    epoch, _, number = square.poll(room)["last"].partition("-")
+    assert number == "2", "what was said meanwhile, and the gap"
+    assert square.poll(room, f"{epoch}-1")["gap"]
+
+
 def test_publish__what_the_channel_does_not_take__is_refused(square: Square) -> None:
     def refused(room: str, kind: str) -> tuple[int, str]:
         answer = square.ask("POST", f"/api/square/kind?room={room}&kind={kind}")

@@ -51,9 +51,13 @@ class Channel(Struct, frozen=True, kw_only=True):
 class Live(Protocol):
     """Tells rooms of the plugin's own channels what happened. What must not be lost belongs in a table: a message is a hint to look there."""
 
-    def publish(self, room: str, kind: str, data: Struct, /, *, session: Session | None = None) -> None:
+    def publish(self, room: str, kind: str, data: Struct | Callable[[], Struct], /, *, session: Session | None = None) -> None:
         """Tell everybody in ``room`` (its full name). With ``session``, in a unit of work, it is said after the commit, and not at all when the
         unit or the part of it that said so is rolled back. Callable in any thread; does not wait.
+
+        Args:
+            data: What is told, or what makes it: called at once, and only where somebody may hear it. Who comes into the room between that and the
+                commit is told to look.
 
         Raises:
             Unprocessable: no channel of the plugin has such a room (code ``unknown-room``), or such a kind with such data (``message-does-not-fit``).

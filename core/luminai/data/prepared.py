@@ -110,10 +110,12 @@ def driver_rows(connection: Connection, sql: str, parameters: tuple[Any, ...] = 
 
 
 def _execute(connection: Any, sql: str, parameters: tuple[Any, ...]) -> tuple[list[Any], Any]:
-    cursor = connection.connection.cursor()
+    cursor = connection.connection.dbapi_connection.cursor()
+    listeners = connection.engine.dispatch.before_cursor_execute
     try:
-        for listener in connection.dispatch.before_cursor_execute:
-            sql, parameters = listener(connection, cursor, sql, parameters, None, False)
+        if listeners:
+            for listener in listeners:
+                sql, parameters = listener(connection, cursor, sql, parameters, None, False)
         cursor.execute(sql, parameters)
         description = cursor.description
         fetched = cursor.fetchall() if description is not None else []

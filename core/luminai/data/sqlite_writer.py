@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from luminai.contracts.errors import DeadlineExceeded, HubError, Unavailable
+from luminai.data.sqlite_session import UnitSession
 
 BATCH: Final = 256
 QUEUE: Final = 5000
@@ -25,7 +26,7 @@ _AGAIN: Final = 0.05
 class Running:
     """A unit with its deadline, which may be queued, running or done."""
 
-    __slots__ = ("_lock", "_raw", "abandoned", "seconds", "unit")
+    __slots__ = ("_lock", "_raw", "_timer", "abandoned", "seconds", "unit")
 
     def __init__(self, unit: Callable[[Session], Any], seconds: float) -> None:
         self.unit = unit
@@ -50,26 +51,25 @@ class Running:
         Raises:
             DeadlineExceeded: it did not end in time.
         """
+        self._timer = asyncio.get_running_loop().call_later(self.seconds, self._late)
         try:
-            done, _ = await asyncio.wait((future,), timeout=self.seconds)
-            if done:
-                return future.result()
-            self.abandoned = True
-            while not done:
-                self._interrupt()
-                done, _ = await asyncio.wait((future,), timeout=_AGAIN)
+            return await future  # it may also have been faster than the interrupt
         except asyncio.CancelledError:
             self.abandoned = True  # still queued: dropped; already running: it completes, nobody hears of it
-            future.cancel()
             raise
-        if future.exception() is None:
-            return future.result()  # it was faster than the interrupt
-        raise DeadlineExceeded(f"The database did not answer within {self.seconds:g} s.", code="database-deadline") from future.exception()
+        except Exception as error:
+            if not self.abandoned:
+                raise
+            raise DeadlineExceeded(f"The database did not answer within {self.seconds:g} s.", code="database-deadline") from error
+        finally:
+            self._timer.cancel()
 
-    def _interrupt(self) -> None:
+    def _late(self) -> None:
+        self.abandoned = True
         with self._lock:
             if self._raw is not None:
                 self._raw.interrupt()
+        self._timer = asyncio.get_running_loop().call_later(_AGAIN, self._late)
 
 
 class _Job:
@@ -100,7 +100,7 @@ class Writer:
     def __init__(self, engine: SyncEngine, path: Path) -> None:
         self._engine = engine
         self._path = path
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUE)  # None ends the thread
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()  # None ends the thread
         self._thread: threading.Thread | None = None
         self._inode = 0
 
@@ -137,10 +137,9 @@ class Writer:
     def _put(self, job: _Job) -> None:
         if self._thread is None:
             raise Unavailable("The database is closed.", code="database-closed")
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            raise Unavailable("Too many writes are waiting.", code="write-queue-full", hint="Try again in a moment.", retry_after=1) from None
+        if self._jobs.qsize() >= QUEUE:
+            raise Unavailable("Too many writes are waiting.", code="write-queue-full", hint="Try again in a moment.", retry_after=1)
+        self._jobs.put(job)
 
     def _serve(self) -> None:
         with self._engine.connect() as connection:
@@ -157,7 +156,9 @@ class Writer:
         job = self._jobs.get()
         batch: list[_Job] = []
         while job is not None and job.work is None:
-            if not job.running.abandoned:
+            if job.running.abandoned:
+                _answer([(job, None, TimeoutError("it was still waiting when its deadline passed"))])
+            else:
                 batch.append(job)
             try:
                 following = self._jobs.get_nowait() if len(batch) < BATCH else job
@@ -208,17 +209,17 @@ class Writer:
         _answer(answers)
 
     def _one(self, connection: Connection, job: _Job) -> Answer:
-        raw = connection.connection.driver_connection
-        job.running.begin(raw)
+        job.running.begin(connection.connection.driver_connection)
         try:
-            with Session(bind=connection, join_transaction_mode="create_savepoint") as session:
+            session = UnitSession(connection)
+            try:
                 result = job.running.unit(session)
-                session.commit()
-        except Exception as error:
-            failure = storage_error(error) if isinstance(error, DatabaseError) else error
-            if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
-                raise _TransactionLostError(job, failure) from error
-            return (job, None, failure)
+                session.keep()
+            except Exception as error:
+                failure = storage_error(error) if isinstance(error, DatabaseError) else error
+                if not session.undo():
+                    raise _TransactionLostError(job, failure) from error
+                return (job, None, failure)
         finally:
             job.running.end()
         return (job, result, None)

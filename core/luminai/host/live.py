@@ -38,14 +38,20 @@ class PluginLive:
         self._rooms = rooms
         self._channels = channels
 
-    def publish(self, room: str, kind: str, data: Struct, /, *, session: Session | None = None) -> None:
+    def publish(self, room: str, kind: str, data: Struct | Callable[[], Struct], /, *, session: Session | None = None) -> None:
         """Tell everybody in ``room``."""
-        place = self._place(room)
+        place, rooms = self._place(room), self._rooms
+        if not isinstance(data, Struct):
+            if not rooms.is_followed(room):
+                if session is not None:
+                    after_commit(session, lambda _: rooms.publish(place, GAP, b"{}") if rooms.is_followed(room) else None)
+                return
+            data = data()
         raw = place.declared.encode(room, kind, data)
         if session is None:
-            self._rooms.publish(place, kind, raw)
+            rooms.publish(place, kind, raw)
         else:  # where nobody knows whether it was committed, readers are told to look
-            after_commit(session, lambda is_sure: self._rooms.publish(place, kind, raw) if is_sure else self._rooms.publish(place, GAP, b"{}"))
+            after_commit(session, lambda is_sure: rooms.publish(place, kind, raw) if is_sure else rooms.publish(place, GAP, b"{}"))
 
     def recheck(self, room: str, /, *, session: Session | None = None) -> None:
         """Ask again who may be in ``room``."""

@@ -54,6 +54,10 @@ class RoomLog(Protocol):
         """Keep a message and have everybody hear of it; does not wait, and does not raise."""
         ...
 
+    def holds(self, room: str) -> bool:
+        """Tell whether what is said in ``room`` continues something that somebody may have a position in; in any thread."""
+        ...
+
     def recheck(self, room: str) -> None:
         """Have every process ask again who may be in ``room``."""
         ...
@@ -129,6 +133,11 @@ class MemoryLog:
         self._rooms[room] = self._rooms.pop(room)
         self._forget()
         self.heard(message)
+
+    def holds(self, room: str) -> bool:
+        """Tell whether the room was not forgotten."""
+        found = self._rooms.get(room)
+        return found is not None and found.forgotten_at > self._clock.monotonic()
 
     def recheck(self, room: str) -> None:
         """Ask again."""

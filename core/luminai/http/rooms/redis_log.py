@@ -91,6 +91,10 @@ class RedisLog:
         self._waiting.append((room, kind, data, kept))
         self._has_news.set()
 
+    def holds(self, room: str) -> bool:  # noqa: ARG002 - the protocol's shape
+        """Always: readers of other processes are not known here."""
+        return True
+
     def recheck(self, room: str) -> None:
         """Tell the others, and do it here at once."""
         self.rechecked(room)

@@ -102,6 +102,10 @@ class Rooms:
         """Rooms with readers."""
         return len(self._rooms)
 
+    def is_followed(self, room: str) -> bool:
+        """Tell whether anybody may hear what is told to a room: sits in it, or left so lately that it is caught up with. In any thread."""
+        return room in self._rooms or self.log.holds(room)
+
     def publish(self, place: Place, kind: str, data: bytes) -> None:
         """Tell a room something, from any thread; ``data`` is JSON."""
         self._here(lambda: self.log.append(place.room, kind, data, place.declared.kept))

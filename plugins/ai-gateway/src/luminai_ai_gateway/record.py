@@ -157,7 +157,8 @@ class Records:
             if held is None:
                 return
             if failure is None:
-                paid, _ = self._cost(session, [(outcome.model, outcome.used)], entry.at)
+                own = [(outcome.model, outcome.used)]
+                paid = micros if own == list(outcome.generated) else self._cost(session, own, entry.at)[0]
                 self._ctx.metering.settle(session, held, dict(outcome.used) | ({COST: paid} if paid is not None else {}))
             else:
                 self._ctx.metering.release(session, held, failure)

@@ -165,8 +165,10 @@ class Wallets:
     def tell(self, session: Session, wallet: Any, now: datetime, totals: tuple[int, int] | None = None) -> None:
         """Tell the person's live meters what is there, after the commit. ``totals``: as of ``totals``, where the unit knows them already."""
         if _ROOM.fullmatch(wallet.subject):
-            available, in_progress = totals or self.totals(session, wallet, now)
-            said = Changed(wallet.product, wallet.unit, available, in_progress)
+
+            def said() -> Changed:
+                return Changed(wallet.product, wallet.unit, *(totals or self.totals(session, wallet, now)))
+
             self._ctx.live.publish(f"credits.wallet.{wallet.subject}", "changed", said, session=session)
 
     def publish(self, session: Session, name: str, payload: Struct, subject: str) -> None:
