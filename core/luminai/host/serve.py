@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -106,15 +107,21 @@ class _Server(uvicorn.Server):
         self._failure = failure
         self._announce = announce
         self._reloads: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order, at once when told twice; being told to stop is no failure, so the signal is not raised again and the exit code is 0."""
         self.force_exit = self.should_exit
         super().handle_exit(sig, frame)
         self._captured_signals.clear()
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the hub before the first request can come."""
+        self._loop = asyncio.get_running_loop()
         try:
             await self._hub.start()
         except Exception as error:  # noqa: BLE001 - told to the operator by serve()
@@ -123,22 +130,27 @@ class _Server(uvicorn.Server):
             self.lifespan = _NoLifespan()
             return
         await super().startup(sockets)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
-        self._sweep()
+        self._loop.add_signal_handler(signal.SIGHUP, self._reload)
         gc.freeze()  # what the start made stays: no full collection need walk over it
         gc.set_threshold(20_000, 10, 20)  # at 5,000 a paid call spends 3 % of its CPU on looking at what is still in use
         gc.enable()
         if self._announce:
             await _announce(self._hub, self._listener)
 
+    async def main_loop(self) -> None:
+        """Serve until told to stop. uvicorn's own looks ten times a second whether it was; what is left of it is a date for each second."""
+        while not await self.on_tick(0):
+            self._sweep()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._stopping.wait()
+
     def _sweep(self) -> None:
-        """Let go of slow clients, every second for as long as the server lives."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        """Let go of slow clients."""
+        now = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.sweep(now)
-        loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _reload(self) -> None:
         task = asyncio.get_running_loop().create_task(_reload(self._hub), name="luminai:reload")

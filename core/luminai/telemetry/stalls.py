@@ -15,7 +15,7 @@ from msgspec import Struct
 from luminai.telemetry.figures import Measured
 
 _log = logging.getLogger("luminai.stalls")
-PULSE_SECONDS: Final = 0.1
+PULSE_SECONDS: Final = 0.2
 STALL_SECONDS: Final = 0.5
 MAX_PLACES: Final = 200
 
@@ -71,10 +71,13 @@ class StallWatch:
         self._handle = loop.call_later(PULSE_SECONDS, self._pulse, loop)
 
     def _watch(self) -> None:
+        """Wake when the pulse that was seen last would be too long ago, not with each pulse: a hub at rest has little else to do."""
         known: tuple[float, Stall] | None = None  # the stall that goes on: its last pulse, and what was noted
-        while not self._ended.wait(PULSE_SECONDS):
+        pause = STALL_SECONDS
+        while not self._ended.wait(pause):
             beat = self._beat
             late = time.monotonic() - beat - PULSE_SECONDS
+            pause = PULSE_SECONDS if late >= STALL_SECONDS else max(0.001, STALL_SECONDS - late)
             if late < STALL_SECONDS:
                 known = None
             elif known is None or known[0] != beat:
