@@ -27,15 +27,16 @@ class Deadlines:
 
     def within(self, seconds: float) -> Deadline:
         """Return a context in which the current task may stay for ``seconds``; past them it is cancelled and the block raises ``TimeoutError``."""
-        return Deadline(self, get_running_loop().time() + seconds)
+        loop = get_running_loop()
+        return Deadline(self, loop, loop.time() + seconds)
 
     def until(self, when: float) -> Deadline:
-        """Return the same with a moment of the loop's own clock; it may be entered again, for the next step towards one end."""
-        return Deadline(self, when)
+        """Return the same with a moment of the loop's own clock; it may be entered again, also with another ``when``, for the next step."""
+        return Deadline(self, get_running_loop(), when)
 
     def enter(self, deadline: Deadline) -> None:
         """Watch a deadline."""
-        loop = get_running_loop()
+        loop = deadline.loop
         if self._loop is not loop:  # tests use one table in several loops; a timer of a closed one never fires
             self._loop, self._timer, self._due = loop, None, _NEVER
         self.running.add(deadline)
@@ -58,19 +59,23 @@ class Deadlines:
 
 
 class Deadline:
-    """One call's deadline; ``late`` tells that it passed, also where the code took the cancellation for itself and went on."""
+    """One call's deadline; ``late`` tells that it passed, also where the code took the cancellation for itself and went on.
 
-    __slots__ = ("_all", "_asked_before", "_task", "late", "when")
+    It keeps its loop: to ask which one runs is a system call, and a stream enters for each of its pieces.
+    """
 
-    def __init__(self, every: Deadlines, when: float) -> None:
+    __slots__ = ("_all", "_asked_before", "_task", "late", "loop", "when")
+
+    def __init__(self, every: Deadlines, loop: asyncio.AbstractEventLoop, when: float) -> None:
         self._all = every
+        self.loop = loop
         self._task: asyncio.Task[object] | None = None
         self._asked_before = 0
         self.when = when
         self.late = False
 
     def __enter__(self) -> Self:
-        task = current_task()
+        task = current_task(self.loop)
         if task is None:
             raise RuntimeError("a deadline needs a task")
         self._task, self._asked_before = task, task.cancelling()

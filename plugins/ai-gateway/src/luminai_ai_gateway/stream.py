@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final
@@ -73,6 +72,7 @@ class Reply:
         self._room = tokens * SIGNS_A_TOKEN
         self._grow = grow
         self._covered = 0
+        self._deadline = deadlines.until(tries.ends)
         self.came = Gathered()
 
     async def events(self) -> AsyncGenerator[StreamEvent, None]:
@@ -87,6 +87,7 @@ class Reply:
                 self._tries.pass_over(target.name, "cannot go on behind what another said")
                 continue
             attempt, stop = account.attempt(target.name), Stop(_LEFT)
+            self._deadline = self._deadlines.until(self._tries.ends)
             try:
                 async with aclosing(self._source(target, broken)) as source:
                     while not isinstance(event := await self._step(source, attempt), Stop):
@@ -125,9 +126,10 @@ class Reply:
 
     async def _step(self, source: AsyncIterator[StreamEvent], attempt: Attempt) -> StreamEvent | Stop:
         """Return the next content, or how the try ended. Only content resets the clock: empty pieces do not."""
-        account, now = self._account, get_running_loop().time()
+        account, deadline = self._account, self._deadline
+        now = deadline.loop.time()
         wait = self._handling.idle_seconds if attempt.first is not None else self._handling.first_seconds
-        deadline = self._deadlines.until(min(now + wait, self._tries.ends))
+        deadline.when = min(now + wait, self._tries.ends)
         while True:
             before = account.now()
             try:
@@ -150,8 +152,8 @@ class Reply:
                 account.content(attempt, size, came)
                 return event
             if event is REPEATED:
-                now = get_running_loop().time()
-                deadline = self._deadlines.until(min(now + wait, self._tries.ends))
+                now = deadline.loop.time()
+                deadline.when = min(now + wait, self._tries.ends)
 
     def _raised(self, error: Exception, attempt: Attempt) -> Stop:
         """Return what an exception means: by the contract it only comes before the first content."""
