@@ -166,15 +166,21 @@ class Sealer:
             return
         key = await self.key()
         await self._outside.check(key)
+        if waiting:
+            key = await self._append_by(key)
+        await self._outside.hand_out(key)
+
+    async def _append_by(self, key: SigningKey) -> SigningKey:
+        """Append with the key, or with the one that another process changed it for; return which."""
         try:
             await self._append_all(key)
         except Conflict as error:
             if error.code not in ("audit-key-retired", "audit-key-differs"):
                 raise
-            self._key = None  # another process may have changed it
+            self._key = None
             key = await self.key()
             await self._append_all(key)
-        await self._outside.hand_out(key)
+        return key
 
     async def _append_all(self, key: SigningKey) -> None:
         count = BATCH

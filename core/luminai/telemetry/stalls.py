@@ -77,7 +77,7 @@ class StallWatch:
         while not self._ended.wait(pause):
             beat = self._beat
             late = time.monotonic() - beat - PULSE_SECONDS
-            pause = PULSE_SECONDS if late >= STALL_SECONDS else max(0.001, STALL_SECONDS - late)
+            pause = PULSE_SECONDS / 2 if late >= STALL_SECONDS else max(0.001, STALL_SECONDS - late)
             if late < STALL_SECONDS:
                 known = None
             elif known is None or known[0] != beat:
