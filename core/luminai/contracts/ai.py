@@ -251,6 +251,7 @@ class EmbeddingReply(Struct, frozen=True):
 
     vectors: tuple[tuple[float, ...], ...]
     usage: Usage
+    trace: Trace | None = None
 
 
 class MediaReply(Struct, frozen=True, kw_only=True):
@@ -260,6 +261,7 @@ class MediaReply(Struct, frozen=True, kw_only=True):
     content_type: str
     usage: Usage | None = None
     synthetic: str = ""
+    trace: Trace | None = None
 
 
 class Voice(Struct, frozen=True, kw_only=True):

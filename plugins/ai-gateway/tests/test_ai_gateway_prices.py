@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from luminai import End, EndState, MediaReply, Model, Usage
+from luminai import EmbeddingReply, End, EndState, MediaReply, Model, Usage
 from luminai.testing import FrozenClock, HubUnderTest, ScriptedProvider, running_hub
 from luminai_ai_gateway import commands
 from luminai_ai_gateway.prices import Prices
@@ -252,10 +252,16 @@ def test_a_model__is_tried_by_one_real_call_and_its_trace_tells_what_became_of_i
 
 
 class Painter(ScriptedProvider):
-    """Makes pictures."""
+    """Makes pictures, speech and vectors."""
 
     def models(self) -> list[Model]:
-        return [Model(id="dots", kinds=frozenset({"image"}))]
+        return [Model(id=name, kinds=frozenset({kind})) for name, kind in (("dots", "image"), ("voice", "speech"), ("places", "embedding"))]
+
+    async def speak(self, *_: Any, **__: Any) -> MediaReply:
+        return MediaReply(content=b"ID3 ready", content_type="audio/mpeg")
+
+    async def embed(self, *_: Any, **__: Any) -> EmbeddingReply:
+        return EmbeddingReply(((0.5, 0.5),), Usage(input_tokens=1, output_tokens=0, origin="reported"))
 
     async def image(self, *_: Any, **__: Any) -> MediaReply:
         return MediaReply(content=b"\x89PNG dot", content_type="image/png")
@@ -271,6 +277,16 @@ def test_a_picture__of_a_model_that_is_tried__is_written_where_asked(world: Worl
     refused = CliRunner().invoke(commands.models, ["test", "acme/small", "--output", str(tmp_path / "none")], obj=world)
     assert (refused.exit_code, "makes neither pictures nor speech" in refused.output) == (2, True)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("model", "kind"), [("dots", "image"), ("voice", "speech"), ("places", "embedding")])
+def test_a_model_that_makes_no_chat__has_a_call_that_can_be_followed_when_it_is_tried(world: World, model: str, kind: str) -> None:
+    name = f"maker-of-{model}"
+    world.hub.provide("ai_providers", Painter(name=name))
+    tried = run(world, "models", "test", f"{name}/{model}")
+    followed = world.ask("GET", f"/api/ai/calls/{tried['call']}")
+    assert (followed["kind"], followed["state"], followed["model"]) == (kind, "finished", f"{name}/{model}")
+    assert [leg["model"] for leg in followed["trace"]["legs"]] == [f"{name}/{model}"]
 
 
 def test_anothers_call__is_not_there(world: World) -> None:

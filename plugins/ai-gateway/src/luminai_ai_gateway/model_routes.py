@@ -88,10 +88,16 @@ async def _small_call(gateway: Gateway, kind: str, whose: dict[str, Any], *, wit
         return ModelTest(model=whose["model"], kind=kind, first=trace.first, call=trace.call, **said)
     if kind == "embedding":
         vectors = await gateway.embed(EmbeddingCall(texts=("ready",), **whose))
-        return ModelTest(model=whose["model"], kind=kind, end="finished", said=f"a vector of {len(vectors.vectors[0])} numbers", usage=vectors.usage)
+        what = f"a vector of {len(vectors.vectors[0])} numbers"
+        return ModelTest(model=whose["model"], kind=kind, end="finished", said=what, usage=vectors.usage, call=_call_of(vectors.trace))
     media = await (gateway.speak(SpeechCall(text="Ready.", **whose)) if kind == "speech" else gateway.image(ImageCall(prompt="A dot.", **whose)))
     what, content = f"{len(media.content)} bytes of {media.content_type}", media.content if with_content else None
-    return ModelTest(model=whose["model"], kind=kind, end="finished", said=what, usage=media.usage, content=content)
+    call = _call_of(media.trace)
+    return ModelTest(model=whose["model"], kind=kind, end="finished", said=what, usage=media.usage, content=content, call=call)
+
+
+def _call_of(trace: Trace | None) -> str:
+    return trace.call if trace is not None else ""
 
 
 def _offered(name: str, plugin: str, model: Model, rates: Sequence[Rate]) -> ModelView:

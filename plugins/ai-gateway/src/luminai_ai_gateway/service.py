@@ -209,7 +209,7 @@ class Gateway:
         judge: Callable[[T], Verdict],
         used: Callable[[Usage | None], Mapping[str, int]],
     ) -> T:
-        """Return an answer that is no chat."""
+        """Return an answer that is no chat, with its ``trace``."""
         plan, account = self.catalogue.plan(call.model, kind), Account()
         seconds = plan.handling.total_seconds
         running = Running(self._ctx, self._places, self.records, self._entry(call, kind, plan, seconds), account, quantities=quantities, used=used)
@@ -217,7 +217,7 @@ class Gateway:
             tries = Tries(self.catalogue, plan, account, seconds, lambda target: unsuited(target, kind, None, 0))
             _, answer, _ = await answer_of(tries, account, ask, judge)
             await running.end(EndState.FINISHED, usage=answer.usage)
-        return answer
+        return replace(answer, trace=account.trace())
 
     async def _keep(self, call: ChatCall, plan: Plan, account: Account, reply: ChatReply) -> None:
         if await self._kept.keep(call, plan, kept_of(account.model, reply, account.enforced)):
