@@ -114,3 +114,22 @@ def test_deadlines__used_in_two_loops__are_kept_in_both() -> None:
 
     asyncio.run(leaves_a_timer())
     asyncio.run(is_late())
+
+
+def test_deadline__entered_for_step_after_step__counts_each_by_its_own_moment() -> None:
+    async def main() -> None:
+        deadlines, loop = Deadlines(), asyncio.get_running_loop()
+        step = deadlines.until(loop.time() + SHORT)
+        with step:
+            await asyncio.sleep(0)
+        step.when = loop.time() + LONG
+        with step, deadlines.within(LONG), pytest.raises(TimeoutError), deadlines.within(2 * SHORT):
+            await never()  # past what the first step had
+        assert not step.late
+        step.when = loop.time() + SHORT
+        with pytest.raises(TimeoutError), step:
+            await never()
+        assert step.late
+        assert not deadlines.running
+
+    asyncio.run(main())
