@@ -227,8 +227,8 @@ def _engine(path: Path, begin: str, *, query_only: bool, pool: int) -> SyncEngin
             raw.execute("PRAGMA query_only=ON")
         else:
             raw.execute("PRAGMA secure_delete=ON")  # what is deleted, a wrapped key above all, is overwritten
-            # 32 and 16 MB: the pages that are written again and again, the ends of indexes, stay at hand and go into the file once for many commits
-            raw.execute("PRAGMA cache_size=-32768")
+            # 16 MB each: the pages that are written again and again, the ends of indexes, stay at hand and go into the file once for many commits
+            raw.execute("PRAGMA cache_size=-16384")
             raw.execute("PRAGMA wal_autocheckpoint=4000")
             raw.execute("PRAGMA temp_store=MEMORY")  # above all what savepoints and statements keep for going back: a copy of each page they change
 
