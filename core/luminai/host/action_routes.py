@@ -80,8 +80,9 @@ def action_handlers(hub: Hub) -> Sequence[Any]:
         actor = signed_in(request)
         declared = _find(hub, name, actor)
         job_id = await _put(hub, declared, actor, msgspec.json.encode(data), run_at, expires_in, priority)
-        found = await _ended(hub, job_id, actor, wait_of(request.headers.get("prefer", "")))
-        return Response(found, status_code=202 if is_open(found.state) else 200, headers={"Location": f"/api/jobs/{job_id}"})
+        wait = wait_of(request.headers.get("prefer", ""))
+        found = await _ended(hub, job_id, actor, wait)
+        return Response(found, status_code=202 if not wait or is_open(found.state) else 200, headers={"Location": f"/api/jobs/{job_id}"})
 
     return [list_actions, show_action, run_action]
 
