@@ -4,7 +4,7 @@ Usage: python benchmarks/gateway_soak.py [--minutes 10] [--warm 5] [--folder DIR
 
 Everything is on, as in gateway.py: a key, credits, records, hooks. After the warm-up, in which caches fill, what counts is how much higher the median
 of the last third of the samples lies than that of the first third. The exit code is 1 when that is more than 3 %, when memory was above 200 MB, or when
-the hub told something that is not true. The largest cache is that of SQLite's pages, 32 MiB of the connection that writes: calls of a few KB fill it, so
+the hub told something that is not true. The largest cache is that of SQLite's pages, 16 MB of the connection that writes: calls of a few KB fill it, so
 the warm-up begins with as many as that takes, without the scenes, which wait more than they call.
 """
 
@@ -27,7 +27,7 @@ GROWTH = 0.03
 LEAVING = LOADS["paced 40"]._replace(warm=0, seconds=0.3)
 """Each reader is gone after 0.3 of 2 seconds."""
 FILLING = 12_000
-"""Calls until SQLite holds as many pages as it may: memory rises by 2.5 KB with each of the first 10,700, and with none after them."""
+"""More calls than it takes until SQLite holds as many pages as it may; each adds 2.5 KB until then, and none after it."""
 
 
 def mixed(gateway: Gateway, *, scenes: bool = True) -> tuple[int, list[str]]:
